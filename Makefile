@@ -1,0 +1,113 @@
+# kvs. What people type: make, make run, make test, make bench, make fuzz, make tidy, make clean.
+#
+# VARIANT picks how everything is built: release; asan (with UBSan, what the tests run); unsigned
+# (asan with unsigned char, as on arm64); clang (asan by the other compiler). Asserts stay on in all
+# of them: a wrong state must end, not spread.
+
+PYTHON  ?= python3
+VARIANT ?= release
+OUT     := build/$(VARIANT)
+
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+CFLAGS_release  := -O2 -g
+CFLAGS_asan     := $(SANITIZE)
+CFLAGS_unsigned := $(SANITIZE) -funsigned-char
+CFLAGS_clang    := $(SANITIZE)
+
+ifeq ($(VARIANT),clang)
+override CC := clang
+else ifeq ($(origin CC),default)
+CC := gcc
+endif
+CFLAGS   ?= $(CFLAGS_$(VARIANT))
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
+COMPILE  := $(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -MMD -MP $(CFLAGS)
+
+# Core: pure, no socket, clock, file or random source. Shell: what touches the machine.
+CORE    := bytes hash utf8 json http address vclock metadata shard peer store node listing metrics api
+EDGE    := log sock reactor server config startup
+OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
+
+.PHONY: all run test unit bench bench-full fuzz fuzz-build replay tidy clean
+.SECONDARY:
+
+ifeq ($(VARIANT),release)
+all: kvs
+
+kvs: $(OUT)/kvs
+	cp $< $@
+else
+all: $(OUT)/kvs
+endif
+
+$(OUT)/kvs: $(OUT)/kvs.o $(OBJECTS)
+	$(COMPILE) $(LDFLAGS) -o $@ $^
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+run: kvs
+	./kvs
+
+# ---- Tests ----
+
+test:
+	$(PYTHON) tests/run.py
+
+UNITS := $(patsubst tests/test_%.c,$(OUT)/tests/test_%,$(wildcard tests/test_*.c))
+
+unit: $(UNITS)
+
+$(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
+	$(COMPILE) $(LDFLAGS) -o $@ $^
+
+# ---- Fuzzing: libFuzzer where clang has it, and a plain main that replays the corpus ----
+
+FUZZ_TARGETS := $(patsubst tests/fuzz_%.c,%,$(filter-out tests/fuzz_main.c,$(wildcard tests/fuzz_*.c)))
+FUZZ_SECONDS ?= 60
+FUZZ_COMPILE := clang -std=c11 -D_GNU_SOURCE -pthread -O1 -g -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=all
+
+fuzz-build: $(FUZZ_TARGETS:%=build/fuzz/%)
+
+build/fuzz/%: tests/fuzz_%.c $(CORE:%=%.c) $(wildcard *.h)
+	@mkdir -p $(@D)
+	$(FUZZ_COMPILE) -o $@ $< $(CORE:%=%.c)
+
+fuzz: fuzz-build
+	@for t in $(FUZZ_TARGETS); do mkdir -p build/corpus/$$t && \
+	  build/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	    -artifact_prefix=build/fuzz/$$t- build/corpus/$$t tests/corpus/$$t || exit 1; done
+
+replay: $(FUZZ_TARGETS:%=$(OUT)/tests/replay_%)
+
+$(OUT)/tests/replay_%: $(OUT)/tests/fuzz_%.o $(OUT)/tests/fuzz_main.o $(OBJECTS)
+	$(COMPILE) $(LDFLAGS) -o $@ $^
+
+# ---- Bench ----
+
+BENCH := $(patsubst %,build/bench/%,kvs-bench load bare)
+
+build/bench/kvs-bench: build/release/bench/kvs-bench.o $(OBJECTS)
+build/bench/load: build/release/bench/load.o
+build/bench/bare: build/release/bench/bare.o
+$(BENCH):
+	@mkdir -p $(@D)
+	$(COMPILE) $(LDFLAGS) -o $@ $^
+
+bench: $(BENCH)
+	$(PYTHON) bench/run.py
+
+bench-full: $(BENCH)
+	$(PYTHON) bench/run.py --full
+
+# ---- Housekeeping ----
+
+tidy:
+	$(PYTHON) tests/tidy.py
+
+clean:
+	rm -rf build kvs
+
+-include $(shell find build -name '*.d' 2>/dev/null)

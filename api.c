@@ -1,0 +1,554 @@
+/* Routes, request bodies and answer bodies. See api.h.
+ *
+ * api_handle() looks the path up in ROUTES and calls the handler of its row. Handlers read top to
+ * bottom like the rows of the contract: refuse what is wrong, in the order that the contract gives,
+ * then ask the node, then write the answer.
+ */
+#include "api.h"
+
+#include <assert.h>
+
+#include "json.h"
+#include "utf8.h"
+#include "version.h"
+
+#define KEY_CODE_POINTS_MAX 50
+_Static_assert(KEY_CODE_POINTS_MAX * 4 <= STORE_KEY_BYTES_MAX, "every legal key fits the store");
+
+static const char TYPE_JSON[] = "application/json";
+static const char TYPE_PROMETHEUS[] = "text/plain; version=0.0.4; charset=utf-8";
+
+/* ---- Writing answers ---- */
+
+static void put(struct reply *reply, struct slice text) {
+    buffer_put(&reply->body, text);
+}
+
+/* {"name":"value"}; neither needs escapes. */
+static enum api_outcome answer_text(struct reply *reply, int status, const char *name,
+                                    const char *value) {
+    reply->status = status;
+    put(reply, SLICE("{\""));
+    put(reply, slice_of(name));
+    put(reply, SLICE("\":\""));
+    put(reply, slice_of(value));
+    put(reply, SLICE("\"}"));
+    return API_ANSWERED;
+}
+
+static enum api_outcome answer_error(struct reply *reply, int status, const char *error) {
+    return answer_text(reply, status, "error", error);
+}
+
+static enum api_outcome answer_result(struct reply *reply, int status, const char *result) {
+    return answer_text(reply, status, "result", result);
+}
+
+void api_put_error(struct reply *reply, int status, const char *error) {
+    reply->content_type = TYPE_JSON;
+    answer_error(reply, status, error);
+}
+
+/* {"error":"<subject> at byte <offset>: <what>"} */
+static enum api_outcome answer_malformed(struct reply *reply, const char *subject, size_t offset,
+                                         const char *what) {
+    reply->status = 400;
+    struct buffer text = {0};
+    buffer_put(&text, slice_of(subject));
+    buffer_put(&text, SLICE(" at byte "));
+    buffer_put_u64(&text, offset);
+    buffer_put(&text, SLICE(": "));
+    buffer_put(&text, slice_of(what));
+    put(reply, SLICE("{\"error\":"));
+    json_put_string(&reply->body, buffer_slice(&text));
+    put(reply, SLICE("}"));
+    buffer_free(&text);
+    return API_ANSWERED;
+}
+
+/* ---- Reading bodies ---- */
+
+/* The members that any route looks at; absent ones are empty. */
+struct body {
+    struct slice value, metadata, socket_address, shard_count; /* JSON text */
+};
+
+static struct slice *member_of(struct body *b, struct slice name) {
+    if (json_name_is(name, "causal-metadata")) return &b->metadata;
+    if (json_name_is(name, "value")) return &b->value;
+    if (json_name_is(name, "socket-address")) return &b->socket_address;
+    if (json_name_is(name, "shard-count")) return &b->shard_count;
+    return NULL;
+}
+
+/* An empty body has no members. False: malformed, and answered. */
+static bool read_body(struct slice text, struct body *b, struct reply *reply) {
+    *b = (struct body){0};
+    if (text.len == 0) return true;
+    struct json_reader r = json_reader_of(text);
+    struct slice name, ignored;
+    json_enter_object(&r);
+    while (json_next_member(&r, &name)) {
+        struct slice *member = member_of(b, name);
+        json_read_value(&r, member != NULL ? member : &ignored);
+    }
+    if (json_finish(&r)) return true;
+    answer_malformed(reply, "Malformed JSON", json_error_offset(&r), r.error);
+    return false;
+}
+
+/* The member must be a string with an address in it. False: answered with 400. */
+static bool read_address(struct api *api, struct slice json, struct address *out,
+                         struct reply *reply) {
+    struct json_reader r = json_reader_of(json);
+    struct slice inside;
+    const char *error = "expected a string";
+    if (json.len == 0) {
+        answer_error(reply, 400, "Request does not specify a socket-address");
+        return false;
+    }
+    if (json_read_string(&r, &inside)) {
+        api->scratch.len = 0;
+        json_unescape(inside, &api->scratch);
+        error = address_parse(buffer_slice(&api->scratch), out);
+        if (error == NULL) return true;
+    }
+    put(reply, SLICE("{\"error\":\"Malformed socket-address: "));
+    put(reply, slice_of(error));
+    put(reply, SLICE("\"}"));
+    reply->status = 400;
+    return false;
+}
+
+/* ---- Operations on keys ---- */
+
+/* The metadata that the client sent, given back as it came, or the empty one in its place. */
+static void put_asked_metadata(struct reply *reply, struct slice asked) {
+    bool none = asked.len == 0 || asked.at[0] != '{';
+    put(reply, none ? SLICE("{\"maps\":[],\"time\":\"0000000000000000\",\"clock\":{}}") : asked);
+}
+
+/* {"error":...,"causal-metadata":...}: refused before the node was asked. */
+static enum api_outcome refuse_operation(struct api *api, struct reply *reply, int status,
+                                         const char *error, struct slice asked) {
+    struct metadata_error ignored;
+    reply->status = status;
+    put(reply, SLICE("{\"error\":\""));
+    put(reply, slice_of(error));
+    if (node_check_metadata(api->node, asked, &ignored)) {
+        put(reply, SLICE("\",\"causal-metadata\":"));
+        put_asked_metadata(reply, asked);
+        put(reply, SLICE("}"));
+    } else {
+        put(reply, SLICE("\"}"));
+    }
+    return API_ANSWERED;
+}
+
+/* How each result of the node is told. */
+static const struct {
+    int status;
+    const char *name, *text;
+} ANSWERS[NODE_STATUSES] = {
+    [NODE_FOUND] = {200, "result", "found"},
+    [NODE_CREATED] = {201, "result", "created"},
+    [NODE_REPLACED] = {200, "result", "replaced"},
+    [NODE_DELETED] = {200, "result", "deleted"},
+    [NODE_NO_KEY] = {404, "error", "Key does not exist"},
+    [NODE_NOT_YET] = {503, "error", "Causal dependencies not satisfied; try again later"},
+    [NODE_CANNOT_FORWARD] = {503, "error", "Cannot forward request"},
+    [NODE_MEMORY_LIMIT] = {507, "error", "Memory limit reached"},
+};
+
+static void put_answer(const struct api *api, const struct answer *a, struct reply *reply) {
+    if (a->status == NODE_BAD_METADATA) {
+        answer_malformed(reply, "Malformed causal-metadata", a->error.offset, a->error.what);
+        return;
+    }
+    char shard[SHARD_ID_BYTES];
+    reply->status = ANSWERS[a->status].status;
+    put(reply, SLICE("{\""));
+    put(reply, slice_of(ANSWERS[a->status].name));
+    put(reply, SLICE("\":\""));
+    put(reply, slice_of(ANSWERS[a->status].text));
+    if (a->status == NODE_FOUND) {
+        put(reply, SLICE("\",\"value\":"));
+        put(reply, a->value);
+        put(reply, SLICE(",\"causal-metadata\":"));
+    } else if (a->status == NODE_NOT_YET) {
+        put(reply, SLICE("\",\"missing\":["));
+        put(reply, a->missing);
+        put(reply, SLICE("],\"causal-metadata\":"));
+    } else {
+        put(reply, SLICE("\",\"causal-metadata\":"));
+    }
+    if (a->metadata != NULL) {
+        metadata_put(&reply->body, a->metadata, node_actors(api->node));
+    } else {
+        put_asked_metadata(reply, a->asked);
+    }
+    shard_id_text(a->shard, shard);
+    put(reply, SLICE(",\"shard-id\":\""));
+    put(reply, slice_of(shard));
+    put(reply, SLICE("\"}"));
+}
+
+/* Decodes the key. Returns NULL, or the error to answer. */
+static const char *read_key(struct api *api, struct slice escaped, struct slice *key,
+                            size_t *code_points) {
+    *key = escaped;
+    if (escaped.len == 0) return "Key is empty";
+    if (memchr(escaped.at, '%', escaped.len) != NULL) {
+        api->scratch.len = 0;
+        if (!http_percent_decode(escaped, &api->scratch)) return "Malformed percent escape in key";
+        *key = buffer_slice(&api->scratch);
+    }
+    return utf8_count(*key, code_points) ? NULL : "Key is not UTF-8";
+}
+
+static enum op_kind op_of_method(enum http_method method) {
+    return method == HTTP_PUT ? OP_PUT : method == HTTP_DELETE ? OP_DELETE : OP_GET;
+}
+
+/* /kvs/<key> */
+static enum api_outcome handle_key(struct api *api, const struct api_request *request,
+                                   struct slice rest, struct reply *reply) {
+    struct body body;
+    struct op op = {.kind = op_of_method(request->method)};
+    size_t code_points = 0;
+    if (!read_body(request->body, &body, reply)) return API_ANSWERED;
+    op.metadata = body.metadata;
+    op.value = body.value;
+    if (op.kind == OP_PUT && body.value.len == 0) {
+        return refuse_operation(api, reply, 400, "PUT request does not specify a value",
+                                op.metadata);
+    }
+    const char *error = read_key(api, rest, &op.key, &code_points);
+    if (error != NULL) return refuse_operation(api, reply, 400, error, op.metadata);
+    if (code_points > KEY_CODE_POINTS_MAX) {
+        return op.kind == OP_PUT
+                   ? refuse_operation(api, reply, 400, "Key is too long", op.metadata)
+                   : refuse_operation(api, reply, 404, "Key does not exist", op.metadata);
+    }
+
+    struct answer answer;
+    if (!node_submit(api->node, request->token, &op, &answer)) return API_WAITS;
+    put_answer(api, &answer, reply);
+    return API_ANSWERED;
+}
+
+bool api_take_answer(struct api *api, uint64_t *token, struct reply *reply) {
+    struct answer answer;
+    if (!node_take_answer(api->node, token, &answer)) return false;
+    reply->content_type = TYPE_JSON;
+    put_answer(api, &answer, reply);
+    return true;
+}
+
+/* ---- GET /kvs ---- */
+
+/* Decodes ?prefix=, ?after= and ?limit= into *q, with the bytes in api->scratch; others are
+ * ignored. Returns NULL, or the error to answer. */
+static const char *read_query(struct api *api, struct slice query, struct listing_query *q) {
+    *q = (struct listing_query){0};
+    api->scratch.len = 0;
+    buffer_reserve(&api->scratch, query.len); /* decoding never grows: slices stay put */
+    while (query.len > 0) {
+        const char *end = memchr(query.at, '&', query.len);
+        size_t len = end != NULL ? (size_t)(end - query.at) : query.len;
+        struct slice pair = {query.at, len};
+        size_t passed = end != NULL ? len + 1 : len;
+        query.at += passed;
+        query.len -= passed;
+
+        const char *equals = memchr(pair.at, '=', pair.len);
+        if (equals == NULL) continue;
+        struct slice name = {pair.at, (size_t)(equals - pair.at)};
+        struct slice escaped = {equals + 1, pair.len - name.len - 1};
+        size_t from = api->scratch.len;
+        if (!http_percent_decode(escaped, &api->scratch)) return "Malformed percent escape in query";
+        struct slice value = {api->scratch.at + from, api->scratch.len - from};
+        if (slice_equal(name, SLICE("prefix"))) q->prefix = value;
+        if (slice_equal(name, SLICE("after"))) q->after = value;
+        if (!slice_equal(name, SLICE("limit"))) continue;
+        if (!slice_to_u64(value, &q->limit) || q->limit < 1 || q->limit > LISTING_LIMIT_MAX) {
+            return "limit is not a number from 1 to 10000";
+        }
+    }
+    return NULL;
+}
+
+static enum api_outcome handle_listing(struct api *api, const struct api_request *request,
+                                       struct slice rest, struct reply *reply) {
+    struct slice path, query;
+    struct listing_query q;
+    struct body ignored;
+    (void)rest;
+    if (!read_body(request->body, &ignored, reply)) return API_ANSWERED;
+    http_split_target(request->target, &path, &query);
+    const char *error = read_query(api, query, &q);
+    if (error != NULL) return answer_error(reply, 400, error);
+    reply->status = 200;
+    reply->listing = listing_create(&q);
+    return API_STREAMS;
+}
+
+/* ---- /view ---- */
+
+static enum api_outcome show_view(struct api *api, struct reply *reply) {
+    const struct peers *view = node_view(api->node);
+    put(reply, SLICE("{\"view\":["));
+    for (uint32_t i = 0; i < view->count; i++) {
+        if (i > 0) put(reply, SLICE(","));
+        json_put_string(&reply->body, address_text(&view->list[i].address));
+    }
+    put(reply, SLICE("]}"));
+    return API_ANSWERED;
+}
+
+static enum api_outcome add_to_view(struct api *api, const struct address *address,
+                                    struct reply *reply) {
+    switch (node_view_add(api->node, address)) {
+    case PEERS_ADDED: return answer_result(reply, 201, "added");
+    case PEERS_ALREADY_PRESENT: return answer_result(reply, 200, "already present");
+    case PEERS_FULL: break;
+    }
+    return answer_error(reply, 400, "View is full");
+}
+
+static enum api_outcome remove_from_view(struct api *api, const struct address *address,
+                                         struct reply *reply) {
+    switch (node_view_remove(api->node, address)) {
+    case NODE_REMOVED: return answer_result(reply, 200, "deleted");
+    case NODE_REMOVED_UNKNOWN: return answer_error(reply, 404, "View has no such replica");
+    case NODE_REMOVED_LAST_MEMBER: break;
+    }
+    return answer_error(reply, 400, "Replica is the last live member of its shard");
+}
+
+static enum api_outcome handle_view(struct api *api, const struct api_request *request,
+                                    struct slice rest, struct reply *reply) {
+    struct body body;
+    struct address address;
+    (void)rest;
+    if (!read_body(request->body, &body, reply)) return API_ANSWERED;
+    if (request->method == HTTP_GET || request->method == HTTP_HEAD) return show_view(api, reply);
+    if (!read_address(api, body.socket_address, &address, reply)) return API_ANSWERED;
+    return request->method == HTTP_PUT ? add_to_view(api, &address, reply)
+                                       : remove_from_view(api, &address, reply);
+}
+
+/* ---- /shard ---- */
+
+static enum api_outcome unknown_shard(struct reply *reply) {
+    return answer_error(reply, 404, "Shard does not exist");
+}
+
+static void put_shard_id(struct reply *reply, uint32_t shard) {
+    char id[SHARD_ID_BYTES];
+    if (shard == SHARD_NONE) {
+        put(reply, SLICE("null"));
+        return;
+    }
+    shard_id_text(shard, id);
+    json_put_string(&reply->body, slice_of(id));
+}
+
+static enum api_outcome handle_shard_ids(struct api *api, const struct api_request *request,
+                                         struct slice rest, struct reply *reply) {
+    (void)request, (void)rest;
+    put(reply, SLICE("{\"shard-ids\":["));
+    for (uint32_t shard = 0; shard < node_map(api->node)->shard_count; shard++) {
+        if (shard > 0) put(reply, SLICE(","));
+        put_shard_id(reply, shard);
+    }
+    put(reply, SLICE("]}"));
+    return API_ANSWERED;
+}
+
+static enum api_outcome handle_node_shard_id(struct api *api, const struct api_request *request,
+                                             struct slice rest, struct reply *reply) {
+    (void)request, (void)rest;
+    put(reply, SLICE("{\"node-shard-id\":"));
+    put_shard_id(reply, node_shard(api->node));
+    put(reply, SLICE("}"));
+    return API_ANSWERED;
+}
+
+static enum api_outcome handle_members(struct api *api, const struct api_request *request,
+                                       struct slice rest, struct reply *reply) {
+    (void)request;
+    const struct map *map = node_map(api->node);
+    uint32_t shard = shard_of_id_text(map, rest);
+    if (shard == SHARD_NONE) return unknown_shard(reply);
+    put(reply, SLICE("{\"shard-members\":["));
+    bool first = true;
+    for (uint32_t i = 0; i < map->node_count; i++) {
+        bool member = map->shard_of_node[i] == shard;
+        if (!member || !peers_has(node_view(api->node), &map->nodes[i])) continue;
+        if (!first) put(reply, SLICE(","));
+        json_put_string(&reply->body, address_text(&map->nodes[i]));
+        first = false;
+    }
+    put(reply, SLICE("]}"));
+    return API_ANSWERED;
+}
+
+static enum api_outcome handle_key_count(struct api *api, const struct api_request *request,
+                                         struct slice rest, struct reply *reply) {
+    (void)request;
+    uint64_t keys;
+    uint32_t shard = shard_of_id_text(node_map(api->node), rest);
+    if (shard == SHARD_NONE) return unknown_shard(reply);
+    if (!node_key_count(api->node, shard, &keys)) {
+        return answer_error(reply, 503, "Cannot forward request");
+    }
+    put(reply, SLICE("{\"shard-key-count\":"));
+    buffer_put_u64(&reply->body, keys);
+    put(reply, SLICE("}"));
+    return API_ANSWERED;
+}
+
+static enum api_outcome handle_add_member(struct api *api, const struct api_request *request,
+                                          struct slice rest, struct reply *reply) {
+    struct body body;
+    struct address address;
+    if (!read_body(request->body, &body, reply)) return API_ANSWERED;
+    uint32_t shard = shard_of_id_text(node_map(api->node), rest);
+    if (shard == SHARD_NONE) return unknown_shard(reply);
+    if (!read_address(api, body.socket_address, &address, reply)) return API_ANSWERED;
+    switch (node_add_member(api->node, shard, &address)) {
+    case NODE_JOINED: return answer_result(reply, 200, "node added to shard");
+    case NODE_JOIN_NOT_IN_VIEW: return answer_error(reply, 404, "View has no such replica");
+    case NODE_JOIN_OTHER_SHARD:
+        return answer_error(reply, 400, "Replica is a member of another shard");
+    case NODE_JOIN_UNREACHABLE: break;
+    }
+    return answer_error(reply, 503, "Replica cannot be reached");
+}
+
+/* A whole number of shards, or false: answered with 400. */
+static bool read_shard_count(struct slice json, uint32_t *count, struct reply *reply) {
+    uint64_t n;
+    if (json.len == 0) {
+        answer_error(reply, 400, "Request does not specify a shard-count");
+        return false;
+    }
+    if (!slice_to_u64(json, &n) || n < 1 || n > SHARD_COUNT_MAX) {
+        answer_error(reply, 400, "shard-count is not a whole number from 1 to 64");
+        return false;
+    }
+    *count = (uint32_t)n;
+    return true;
+}
+
+static enum api_outcome handle_reshard(struct api *api, const struct api_request *request,
+                                       struct slice rest, struct reply *reply) {
+    struct body body;
+    uint32_t count;
+    (void)rest;
+    if (!read_body(request->body, &body, reply)) return API_ANSWERED;
+    if (request->method != HTTP_PUT) { /* no move can be under way yet */
+        put(reply, SLICE("{\"state\":\"settled\",\"keys-moved\":0,\"keys-to-go\":0}"));
+        return API_ANSWERED;
+    }
+    if (!read_shard_count(body.shard_count, &count, reply)) return API_ANSWERED;
+    if (node_reshard(api->node, count) == NODE_RESHARDED) {
+        return answer_result(reply, 200, "resharded");
+    }
+    return answer_error(reply, 400,
+                        "Not enough nodes to provide fault tolerance with requested shard count");
+}
+
+/* ---- /health and /metrics ---- */
+
+static enum api_outcome handle_health(struct api *api, const struct api_request *request,
+                                      struct slice rest, struct reply *reply) {
+    (void)request, (void)rest;
+    put(reply, SLICE("{\"status\":\"up\",\"ready\":true,\"provisional\":false,\"node\":"));
+    json_put_string(&reply->body, address_text(node_self(api->node)));
+    put(reply, SLICE(",\"shard-id\":"));
+    put_shard_id(reply, node_shard(api->node));
+    put(reply, SLICE(",\"keys\":"));
+    buffer_put_u64(&reply->body, store_live(node_store(api->node)));
+    put(reply, SLICE(",\"version\":\"" KVS_VERSION "\"}"));
+    return API_ANSWERED;
+}
+
+static enum api_outcome handle_metrics(struct api *api, const struct api_request *request,
+                                       struct slice rest, struct reply *reply) {
+    (void)request, (void)rest;
+    reply->content_type = TYPE_PROMETHEUS;
+    metrics_put(&reply->body, api->stats, api->node);
+    return API_ANSWERED;
+}
+
+/* ---- Routes ---- */
+
+enum verbs { VERB_GET = 1, VERB_PUT = 2, VERB_DELETE = 4 };
+
+typedef enum api_outcome (*handler)(struct api *api, const struct api_request *request,
+                                    struct slice rest, struct reply *reply);
+
+/* A path that ends with '/' takes anything behind it, which the handler gets as `rest`. */
+static const struct route {
+    struct slice path;
+    unsigned verbs;
+    const char *allow;
+    handler handle;
+} ROUTES[] = {
+#define ROUTE(path, verbs, allow, handle) {{path, sizeof(path) - 1}, verbs, allow, handle}
+    ROUTE("/kvs/", VERB_GET | VERB_PUT | VERB_DELETE, "GET, HEAD, PUT, DELETE", handle_key),
+    ROUTE("/kvs", VERB_GET, "GET, HEAD", handle_listing),
+    ROUTE("/view", VERB_GET | VERB_PUT | VERB_DELETE, "GET, HEAD, PUT, DELETE", handle_view),
+    ROUTE("/shard/ids", VERB_GET, "GET, HEAD", handle_shard_ids),
+    ROUTE("/shard/node-shard-id", VERB_GET, "GET, HEAD", handle_node_shard_id),
+    ROUTE("/shard/members/", VERB_GET, "GET, HEAD", handle_members),
+    ROUTE("/shard/key-count/", VERB_GET, "GET, HEAD", handle_key_count),
+    ROUTE("/shard/add-member/", VERB_PUT, "PUT", handle_add_member),
+    ROUTE("/shard/reshard", VERB_GET | VERB_PUT, "GET, HEAD, PUT", handle_reshard),
+    ROUTE("/health", VERB_GET, "GET, HEAD", handle_health),
+    ROUTE("/health/ready", VERB_GET, "GET, HEAD", handle_health),
+    ROUTE("/metrics", VERB_GET, "GET, HEAD", handle_metrics),
+#undef ROUTE
+};
+
+static const struct route *find_route(struct slice path, struct slice *rest) {
+    for (size_t i = 0; i < sizeof ROUTES / sizeof *ROUTES; i++) {
+        const struct route *route = &ROUTES[i];
+        bool takes_rest = route->path.at[route->path.len - 1] == '/';
+        if (takes_rest ? slice_starts_with(path, route->path) : slice_equal(path, route->path)) {
+            *rest = (struct slice){path.at + route->path.len, path.len - route->path.len};
+            return route;
+        }
+    }
+    return NULL;
+}
+
+static unsigned verb_of_method(enum http_method method) {
+    switch (method) {
+    case HTTP_GET:
+    case HTTP_HEAD: return VERB_GET;
+    case HTTP_PUT: return VERB_PUT;
+    case HTTP_DELETE: return VERB_DELETE;
+    case HTTP_OTHER: break;
+    }
+    return 0;
+}
+
+enum api_outcome api_handle(struct api *api, const struct api_request *request,
+                            struct reply *reply) {
+    struct slice path, query, rest;
+    reply->status = 200;
+    reply->content_type = TYPE_JSON;
+    reply->allow = NULL;
+    reply->listing = NULL;
+    http_split_target(request->target, &path, &query);
+    const struct route *route = find_route(path, &rest);
+    if (route == NULL) return answer_error(reply, 404, "Not found");
+    if ((route->verbs & verb_of_method(request->method)) == 0) {
+        reply->allow = route->allow;
+        return answer_error(reply, 405, "Method not allowed");
+    }
+    return route->handle(api, request, rest, reply);
+}

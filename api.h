@@ -1,0 +1,54 @@
+/* The REST contract: from a parsed HTTP request to the body of its answer.
+ *
+ * Pure: it talks to the node and to memory. Most requests are answered at once; an operation on a
+ * key may have to wait for its dependencies, and then its answer is fetched with api_take_answer();
+ * a listing is answered piece by piece, which is the caller's to drive.
+ */
+#ifndef KVS_API_H
+#define KVS_API_H
+
+#include "bytes.h"
+#include "http.h"
+#include "listing.h"
+#include "metrics.h"
+#include "node.h"
+
+#define API_RETRY_AFTER_S 1
+
+struct api {
+    struct node *node;                /* borrowed */
+    const struct server_stats *stats; /* borrowed; for /metrics */
+    struct buffer scratch;            /* owned; a decoded key or query */
+};
+
+struct api_request {
+    enum http_method method;
+    struct slice target;
+    struct slice body;
+    uint64_t token; /* names the request if it has to wait */
+};
+
+struct reply {
+    int status;
+    const char *content_type;
+    const char *allow;       /* 405: the verbs of that path, or NULL */
+    struct buffer body;      /* the caller's, emptied before use */
+    struct listing *listing; /* API_STREAMS: the body; taken by the caller */
+};
+
+enum api_outcome {
+    API_ANSWERED,
+    API_WAITS,   /* the answer comes from api_take_answer() under the request's token */
+    API_STREAMS, /* status and type stand in the reply, the body comes from reply->listing */
+};
+
+enum api_outcome api_handle(struct api *api, const struct api_request *request,
+                            struct reply *reply);
+
+/* The next waiting request that has ended, if any. */
+bool api_take_answer(struct api *api, uint64_t *token, struct reply *reply);
+
+/* Answers that are made before there is a request to route. */
+void api_put_error(struct reply *reply, int status, const char *error);
+
+#endif

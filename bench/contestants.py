@@ -1,0 +1,283 @@
+"""The contestants: how each is started, what it is sent, how it is stopped.
+
+All of them share a Workplace. A Server is a context manager: its processes run as long as the
+`with` block, pinned to the server's core, with an environment of their own; their output goes to
+a log whose last lines are shown when something goes wrong. Server.load() is the only place that
+runs the generator.
+"""
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import time
+from typing import Callable
+
+from machine import BenchError, Cores, port_is_free, process_cpu_s, process_resident_bytes
+from wire import (BLANK_LINE, OPS, SAMPLE_METADATA, http_body, http_exchange, http_request,
+                  memcached_request, requests_write, resp_request, sample_answer)
+
+KEYS = 1000           # of the grid
+START_S_MAX = 10.0    # from the start of a server to its first accepted connection
+STOP_S_MAX = 5.0      # from SIGTERM to its end
+PORT_MIN = 21000      # kvs uses PORT + 10000 too, which so stays below the ephemeral ports
+PORT_MAX = 22000
+PEER_PORT_OFFSET = 10000
+
+
+@dataclasses.dataclass
+class Workplace:
+    """What all contestants share."""
+    directory: pathlib.Path  # temporary
+    programs: pathlib.Path   # holds kvs-bench, load and bare
+    cores: Cores
+    metadata: str = SAMPLE_METADATA  # that clients send; kvs says its own when it has started
+    answers: dict[str, bytes] = dataclasses.field(  # to a GET, to a PUT; kvs's if it takes part
+        default_factory=lambda: {op: sample_answer(op) for op in OPS})
+    port_next: int = PORT_MIN
+
+    def take_port(self) -> int:
+        """One that is free, and so is the one that kvs adds for its peers; never twice the same."""
+        while self.port_next < PORT_MAX:
+            port = self.port_next
+            self.port_next += 1
+            if port_is_free(port) and port_is_free(port + PEER_PORT_OFFSET):
+                return port
+        raise BenchError(f"no free port from {PORT_MIN} to {PORT_MAX}")
+
+
+class Server:
+    """A contestant while it runs: `with Redis(place) as server`.
+
+    A subclass says how to launch it and what a request to it looks like.
+    """
+    name = ""
+    program = ""
+    framing = "http"
+    version_flag = "--version"
+
+    def __init__(self, place: Workplace):
+        self.place = place
+        self.log = place.directory / f"{self.name}.log"
+        self.processes: list[subprocess.Popen] = []
+        self.ports: dict[str, int] = {}  # by operation: most serve both on one
+
+    def launch(self) -> None:
+        """Sets ports and spawns what serves them."""
+        raise NotImplementedError
+
+    def request(self, op: str, i: int) -> bytes:
+        """The grid's request for key i."""
+        raise NotImplementedError
+
+    @classmethod
+    def find(cls, place: Workplace) -> str | None:
+        """Where the program is; None when it is not installed."""
+        places = [str(place.programs), os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]
+        return shutil.which(cls.program, path=os.pathsep.join(places))
+
+    @classmethod
+    def version(cls, place: Workplace) -> str:
+        done = subprocess.run([cls.find(place), cls.version_flag], capture_output=True, text=True)
+        return re.search(r"\d+(\.\d+)+|$", done.stdout + done.stderr).group(0)
+
+    # Life cycle.
+
+    def __enter__(self) -> Server:
+        self.log.write_bytes(b"")
+        try:
+            self.launch()
+            for port in self.ports.values():
+                self.await_true(f"listening on {port}", lambda: not self.refuses(port))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def spawn(self, *args: str, **environment: str) -> None:
+        """Starts the program with these arguments and with nothing else in its environment."""
+        with open(self.log, "ab") as log:
+            self.processes.append(subprocess.Popen(
+                [self.find(self.place), *args], env=environment, cwd=self.place.directory,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                preexec_fn=lambda: self.place.cores.pin(self.place.cores.server)))
+
+    @staticmethod
+    def refuses(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) != 0
+
+    def await_true(self, what: str, condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_S_MAX
+        while not condition():
+            if self.has_died() or time.monotonic() > deadline:
+                raise BenchError(f"{self.name} does not start: no {what}{self.last_words()}")
+            time.sleep(0.02)
+
+    def has_died(self) -> bool:
+        return any(process.poll() is not None for process in self.processes)
+
+    def last_words(self) -> str:
+        said = self.log.read_text(errors="replace").splitlines()[-10:]
+        fate = ["it has died"] if self.has_died() else []
+        return "".join(f"\n  {self.name}: {line}" for line in said + fate)
+
+    # Measuring.
+
+    def cpu_s(self) -> float:
+        return sum(process_cpu_s(process.pid) for process in self.processes)
+
+    def resident_bytes(self) -> int:
+        return sum(process_resident_bytes(process.pid) for process in self.processes)
+
+    def requests_path(self, op: str) -> pathlib.Path:
+        return self.place.directory / f"{self.name}-{op}.requests"
+
+    def prepare(self) -> None:
+        """Renders the grid's requests and sends each PUT once, so that each GET finds its key."""
+        for op in OPS:
+            requests_write(self.requests_path(op), (self.request(op, i) for i in range(KEYS)))
+        self.load("PUT", self.requests_path("PUT"), count=KEYS)
+
+    def load(self, op: str, requests: pathlib.Path, core: int | None = None,
+             **options: object) -> dict:
+        """One run of the generator; its report. Anything but success raises."""
+        cores = self.place.cores
+        command = [self.place.programs / "load", "--target", f"127.0.0.1:{self.ports[op]}",
+                   "--framing", self.framing, "--requests", requests]
+        for name, value in options.items():
+            command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+        done = subprocess.run(command, capture_output=True, text=True, preexec_fn=lambda:
+                              cores.pin(cores.generator if core is None else core))
+        if done.returncode != 0:
+            raise BenchError(f"{self.name}: {done.stderr.strip()}{self.last_words()}")
+        report = json.loads(done.stdout)
+        if report["errors"] > 0:
+            raise BenchError(f"{self.name} answered with errors: {report['by_class']}")
+        return report
+
+
+class Kvs(Server):
+    name, program = "kvs", "kvs-bench"
+
+    def launch(self) -> None:
+        port = self.place.take_port()
+        self.ports = {"GET": port, "PUT": port}
+        self.spawn(SOCKET_ADDRESS=f"127.0.0.1:{port}")
+        self.await_true("metadata line", lambda: self.metadata_said() is not None)
+        self.place.metadata = self.metadata_said()
+
+    def metadata_said(self) -> str | None:
+        said = re.search(r"^metadata (\{.*\})\n", self.log.read_text(), re.MULTILINE)
+        return said.group(1) if said else None
+
+    def prepare(self) -> None:
+        super().prepare()
+        with socket.create_connection(("127.0.0.1", self.ports["GET"])) as connection:
+            self.place.answers = {op: http_exchange(connection, self.request(op, 0)) for op in OPS}
+
+    def request(self, op: str, i: int) -> bytes:
+        return http_request(op, i, http_body(op, i, self.place.metadata))
+
+
+class Bare(Server):
+    name = program = "bare"
+
+    def launch(self) -> None:
+        for op in OPS:
+            answer = self.place.directory / f"bare-{op}.answer"
+            answer.write_bytes(self.place.answers[op])
+            self.ports[op] = self.place.take_port()
+            self.spawn(f"127.0.0.1:{self.ports[op]}", str(answer))
+
+    def request(self, op: str, i: int) -> bytes:
+        return http_request(op, i, http_body(op, i, self.place.metadata))
+
+
+class Nginx(Server):
+    name = program = "nginx"
+    version_flag = "-v"
+
+    CONFIG = """
+        daemon off;
+        master_process off;
+        worker_processes 1;
+        pid {directory}/nginx.pid;
+        error_log {log};
+        events {{ worker_connections 16384; }}
+        http {{
+            access_log off;
+            default_type application/json;
+            keepalive_requests 1000000000;
+            keepalive_timeout 1h;
+            {temporary_paths}
+            {sites}
+        }}
+        """
+
+    def launch(self) -> None:
+        sites = ""
+        for op in OPS:
+            self.ports[op] = self.place.take_port()
+            body = "x" * len(self.place.answers[op].partition(BLANK_LINE)[2])
+            sites += f"server {{ listen 127.0.0.1:{self.ports[op]}; return 200 '{body}'; }}\n"
+        config = self.place.directory / "nginx.conf"
+        config.write_text(self.CONFIG.format(directory=self.place.directory, log=self.log,
+                                             temporary_paths=self.temporary_paths(), sites=sites))
+        self.spawn("-e", str(self.log), "-p", str(self.place.directory), "-c", str(config))
+
+    def temporary_paths(self) -> str:
+        """Nothing is ever written there, but nginx creates each one when it starts."""
+        build = subprocess.run([self.find(self.place), "-V"], capture_output=True, text=True).stderr
+        modules = [module for module in ("proxy", "fastcgi", "uwsgi", "scgi")
+                   if f"--without-http_{module}_module" not in build]
+        return " ".join(f"{name}_temp_path {self.place.directory}/nginx-{name};"
+                        for name in ("client_body", *modules))
+
+    def request(self, op: str, i: int) -> bytes:
+        return http_request("GET", i, http_body(op, i, self.place.metadata))
+
+
+class Redis(Server):
+    name, program, framing = "redis", "redis-server", "resp"
+
+    def launch(self) -> None:
+        port = self.place.take_port()
+        self.ports = {"GET": port, "PUT": port}
+        self.spawn("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
+                   "--daemonize", "no", "--loglevel", "warning")
+
+    def request(self, op: str, i: int) -> bytes:
+        return resp_request(op, i)
+
+
+class Memcached(Server):
+    name = program = framing = "memcached"
+
+    def launch(self) -> None:
+        port = self.place.take_port()
+        self.ports = {"GET": port, "PUT": port}
+        user = ["-u", "root"] if os.geteuid() == 0 else []  # it refuses to be root unasked
+        self.spawn("-l", "127.0.0.1", "-p", str(port), "-t", "1", "-m", "1024", "-c", "4096", *user)
+
+    def request(self, op: str, i: int) -> bytes:
+        return memcached_request(op, i)
+
+
+CONTESTANTS = (Kvs, Bare, Nginx, Redis, Memcached)  # kvs first: bare and nginx imitate its answers
+OURS = (Kvs, Bare)                                  # built here; the others may be missing

@@ -1,0 +1,185 @@
+"""From measurements to Markdown, and the targets with their verdicts."""
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+
+from contestants import CONTESTANTS, Kvs
+from measure import KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, IdleResult, MemoryResult, Row, RowResult
+from wire import OPS, VALUE_BYTES, key_name
+
+
+# ---- Targets ----
+
+
+@dataclasses.dataclass
+class Verdict:
+    text: str
+    held: bool | None  # None: the rows that it is about were not all measured
+    figures: str
+
+
+@dataclasses.dataclass
+class CpuTarget:
+    """For kvs's CPU time a request divided by a peer's: the medians of every row at CONNS."""
+    peer: str
+    pipeline: int
+    limit: float
+    below: bool = False       # the limit itself is a miss already
+    aim: float | None = None  # better still
+
+    CONNS = (16, 64)
+
+    def judge(self, results: list[RowResult]) -> Verdict:
+        text = (f"CPU to {self.peer} at pipeline {self.pipeline} "
+                f"{'below' if self.below else 'at most'} {self.limit:g}")
+        ratios = {f"{result.row.op} at {result.row.conns}":
+                  statistics.median(result.ratios(Kvs.name, self.peer))
+                  for result in results if self.concerns(result)}
+        figures = ", ".join(f"{row} {ratio:.3f}" for row, ratio in ratios.items())
+        if len(ratios) < len(OPS) * len(self.CONNS):
+            return Verdict(text, None, figures)
+        worst = max(ratios.values())
+        held = worst < self.limit if self.below else worst <= self.limit
+        if self.aim is not None:
+            reached = "reached" if worst <= self.aim else "missed"
+            figures += f"; the aim of {self.aim:g} is {reached}"
+        return Verdict(text, held, figures)
+
+    def concerns(self, result: RowResult) -> bool:
+        compared = {Kvs.name, self.peer} <= result.kept[0].passes.keys()
+        return compared and result.row.pipeline == self.pipeline and result.row.conns in self.CONNS
+
+
+CPU_TARGETS = (
+    CpuTarget("nginx", 1, 1.0, below=True),
+    CpuTarget("nginx", 16, 0.2),
+    CpuTarget("bare", 1, 1.25),
+    CpuTarget("bare", 16, 2.2),
+    CpuTarget("redis", 1, 1.15, aim=1.0),
+    CpuTarget("redis", 16, 1.15, aim=1.0),
+)
+BYTES_A_KEY_MAX = 150
+
+
+def memory_judge(results: list[MemoryResult]) -> Verdict:
+    text = f"resident bytes a key, loaded without metadata, at most {BYTES_A_KEY_MAX}"
+    for result in results:
+        if result.label == KVS_PLAIN:
+            figure = result.bytes_a_key()
+            return Verdict(text, figure <= BYTES_A_KEY_MAX, f"{figure:.1f}")
+    return Verdict(text, None, "")
+
+
+# ---- Report ----
+
+
+@dataclasses.dataclass
+class Results:
+    machine: str
+    peers: list[str]  # with versions
+    peers_missing: list[str]
+    seconds: float    # measured in one pass
+    rows: list[RowResult] = dataclasses.field(default_factory=list)
+    memory: list[MemoryResult] = dataclasses.field(default_factory=list)
+    idle: list[IdleResult] = dataclasses.field(default_factory=list)
+
+    def verdicts(self) -> list[Verdict]:
+        return [*(target.judge(self.rows) for target in CPU_TARGETS), memory_judge(self.memory)]
+
+
+def table(header: list[str], lines: list[list[str]]) -> str:
+    """Markdown; the first column to the left, figures to the right."""
+    rule = [":--"] + ["--:"] * (len(header) - 1)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (header, rule, *lines)) + "\n"
+
+
+def ratio_text(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}..{max(ratios):.2f})"
+
+
+def row_cells(row: Row) -> list[str]:
+    return [row.op, str(row.conns), str(row.pipeline)]
+
+
+def report_kvs(results: list[RowResult]) -> str:
+    """The table of the README: kvs, and its cost as a multiple of each other's."""
+    peers = [name for name in results[0].kept[0].passes if name != Kvs.name]
+    peers.sort(key=[kind.name for kind in CONTESTANTS].index)
+    lines = []
+    for result in results:
+        percentiles = (result.figure(Kvs.name, field) for field in ("p50_us", "p99_us", "p999_us"))
+        lines.append([
+            *row_cells(result.row), f"{result.cpu_us(Kvs.name):.2f}",
+            f"{result.figure(Kvs.name, 'rate'):,.0f}",
+            " / ".join(f"{us:.0f}" for us in percentiles),
+            *(ratio_text(result.ratios(Kvs.name, peer)) for peer in peers),
+            f"{result.others() * 100:.0f} %"])
+    header = ["operation", "connections", "pipeline", "CPU us/request", "requests/s",
+              "p50 / p99 / p99.9 us", *(f"CPU to {peer}" for peer in peers), "others"]
+    return table(header, lines)
+
+
+def report_costs(results: list[RowResult]) -> str:
+    names = [kind.name for kind in CONTESTANTS if kind.name in results[0].kept[0].passes]
+    lines = [[*row_cells(result.row), *(f"{result.cpu_us(name):.2f}" for name in names)]
+             for result in results]
+    return ("Server CPU of everyone, us a request (GET and SET for redis and memcached):\n\n" +
+            table(["operation", "connections", "pipeline", *names], lines))
+
+
+def report_rounds(results: list[RowResult], seconds: float) -> str:
+    dropped = sum(len(result.dropped) for result in results)
+    total = dropped + sum(len(result.kept) for result in results)
+    text = (f"{seconds:g} s a pass. Dropped {dropped} of {total} rounds because others took more "
+            f"than {OTHERS_MAX:.0%} of a core; `others` is the median of the rounds that count.\n")
+    disturbed = [" ".join(row_cells(result.row)) for result in results if result.disturbed]
+    if disturbed:
+        text += (f"DISTURBED, fewer than {ROUNDS_MIN} calm rounds, so the {ROUNDS_MIN} least "
+                 f"disturbed count: {'; '.join(disturbed)}.\n")
+    return text + "\n"
+
+
+def report_memory(results: list[MemoryResult]) -> str:
+    lines = [[result.label, f"{result.bytes_a_key():.1f}", f"{result.before_bytes / 2**20:.1f}",
+              f"{result.after_bytes / 2**20:.1f}", f"{result.load_s:.1f}"] for result in results]
+    header = ["loaded into", "resident bytes a key", "MiB before", "MiB after", "seconds to load"]
+    return (f"{results[0].keys:,} keys of {len(key_name(0))} bytes with values of "
+            f"{VALUE_BYTES} bytes:\n\n" + table(header, lines))
+
+
+def report_idle(results: list[IdleResult]) -> str:
+    figures = ", ".join(f"{result.name} {result.bytes_a_connection():,.0f}" for result in results)
+    return (f"{results[0].conns:,} idle connections that made one request each, resident bytes a "
+            f"connection: {figures}. (nginx sets its connection slots up when it starts: they are "
+            f"not in its figure. The kernel's share is in nobody's.)\n\n")
+
+
+def report_verdicts(verdicts: list[Verdict]) -> str:
+    words = {True: "held", False: "missed", None: "not judged"}
+    lines = [f"- {words[verdict.held]}: {verdict.text}" +
+             (f": {verdict.figures}" if verdict.figures else "") for verdict in verdicts]
+    return "Targets:\n\n" + "\n".join(lines) + "\n"
+
+
+def report(results: Results) -> str:
+    text = f"{results.machine}. Beside {', '.join(results.peers) or 'nobody'}.\n"
+    if results.peers_missing:
+        text += f"Not installed, passed over: {', '.join(results.peers_missing)}.\n"
+    text += "\n"
+    if results.rows:
+        if Kvs.name in results.rows[0].kept[0].passes:
+            text += report_kvs(results.rows)
+        text += report_costs(results.rows) + report_rounds(results.rows, results.seconds)
+    if results.memory:
+        text += report_memory(results.memory)
+    if results.idle:
+        text += report_idle(results.idle)
+    return text + report_verdicts(results.verdicts())
+
+
+def results_json(results: Results) -> str:
+    document = dataclasses.asdict(results)
+    document["verdicts"] = [dataclasses.asdict(verdict) for verdict in results.verdicts()]
+    return json.dumps(document, indent=1) + "\n"

@@ -1,0 +1,258 @@
+/* Reading and checking the environment. See config.h.
+ *
+ * Whole numbers are rows of NUMBERS, which also makes their part of --help; what has more structure
+ * has a function each. An empty variable counts as not set: `docker run -e VIEW=` is how people
+ * leave something out.
+ */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shard.h"
+
+#define DEFAULT_ADDRESS "127.0.0.1:8090"
+#define HOUR_MS         3600000
+
+/* What one reading works on. */
+struct reading {
+    config_lookup lookup;
+    char *error; /* CONFIG_ERROR_BYTES */
+    struct config c;
+};
+
+static bool fail(struct reading *r, const char *name, const char *text, const char *why) {
+    snprintf(r->error, CONFIG_ERROR_BYTES, "%s=%.100s: %s", name, text, why);
+    return false;
+}
+
+static const char *look_up(const struct reading *r, const char *name) {
+    const char *text = r->lookup(name);
+    return text == NULL || text[0] == '\0' ? NULL : text;
+}
+
+/* ---- Whole numbers ---- */
+
+static const struct number {
+    const char *name;
+    size_t at; /* of a uint32_t in struct config */
+    uint32_t fallback, min, max;
+    const char *help;
+} NUMBERS[] = {
+#define NUMBER(name, field, fallback, min, max, help) \
+    {name, offsetof(struct config, field), fallback, min, max, help}
+    NUMBER("SHARD_COUNT", shard_count, 0, 1, SHARD_COUNT_MAX, "shards of the first map"),
+    NUMBER("PEER_PORT_OFFSET", peer_port_offset, 10000, 1, 65534,
+           "peers speak on the port this much higher"),
+    NUMBER("PARK_MS", park_ms, 300, 0, 60000, "wait for a missing dependency before a 503"),
+    NUMBER("READMIT_MS", readmit_ms, 3000, 0, HOUR_MS,
+           "a node that was cut off must be heard this long"),
+    NUMBER("FORWARD_MS", forward_ms, 2500, 1, 60000, "wait for another shard's answer"),
+    NUMBER("REQUEST_MS", request_ms, 30000, 1, HOUR_MS,
+           "a request must be complete this long after its first byte"),
+    NUMBER("IDLE_MS", idle_ms, 300000, 1, 24 * HOUR_MS,
+           "a connection without a request is closed after this"),
+#undef NUMBER
+};
+
+#define NUMBERS_COUNT (sizeof NUMBERS / sizeof *NUMBERS)
+
+static bool read_number(struct reading *r, const struct number *row) {
+    const char *text = look_up(r, row->name);
+    uint64_t n = row->fallback;
+    if (text != NULL &&
+        (!slice_to_u64(slice_of(text), &n) || n < row->min || n > row->max)) {
+        char why[64];
+        snprintf(why, sizeof why, "expected a whole number from %u to %u", row->min, row->max);
+        return fail(r, row->name, text, why);
+    }
+    uint32_t value = (uint32_t)n;
+    memcpy((char *)&r->c + row->at, &value, sizeof value);
+    return true;
+}
+
+static bool read_numbers(struct reading *r) {
+    for (size_t i = 0; i < NUMBERS_COUNT; i++) {
+        if (!read_number(r, &NUMBERS[i])) return false;
+    }
+    return true;
+}
+
+/* Bytes, with K, M or G for powers of 1024. */
+static bool read_memory(struct reading *r) {
+    const char *text = look_up(r, "MAX_MEMORY");
+    if (text == NULL) return true;
+    struct slice digits = slice_of(text);
+    unsigned shift = 0;
+    switch (digits.at[digits.len - 1]) {
+    case 'K': shift = 10; break;
+    case 'M': shift = 20; break;
+    case 'G': shift = 30; break;
+    default: break;
+    }
+    if (shift > 0) digits.len--;
+    uint64_t n;
+    if (!slice_to_u64(digits, &n) || n == 0 || n > UINT64_MAX >> 1 >> shift) {
+        return fail(r, "MAX_MEMORY", text, "expected bytes, such as 500000000, 512M or 2G");
+    }
+    r->c.memory_bytes_max = n << shift;
+    return true;
+}
+
+/* ---- Addresses ---- */
+
+static bool read_self(struct reading *r) {
+    const char *text = look_up(r, "SOCKET_ADDRESS");
+    const char *why = address_parse(slice_of(text == NULL ? DEFAULT_ADDRESS : text), &r->c.self);
+    return why == NULL || fail(r, "SOCKET_ADDRESS", text, why);
+}
+
+/* A node on a loopback address listens there alone, so that many fit on one machine; one that was
+ * told nothing at all listens everywhere. */
+static bool read_bind(struct reading *r) {
+    const char *text = look_up(r, "BIND_ADDRESS");
+    bool told = look_up(r, "SOCKET_ADDRESS") != NULL;
+    r->c.bind_ipv4 = told && address_is_loopback(&r->c.self) ? r->c.self.ipv4 : 0;
+    if (text == NULL) return true;
+    char with_port[32];
+    struct address address;
+    int len = snprintf(with_port, sizeof with_port, "%s:1", text);
+    bool good = len < (int)sizeof with_port &&
+                address_parse((struct slice){with_port, (size_t)len}, &address) == NULL &&
+                address.is_ipv4;
+    if (!good) return fail(r, "BIND_ADDRESS", text, "expected an IPv4 address");
+    r->c.bind_ipv4 = address.ipv4;
+    return true;
+}
+
+static int compare_addresses(const void *a, const void *b) {
+    return address_compare(a, b);
+}
+
+static bool view_has_self(const struct config *c) {
+    for (uint32_t i = 0; i < c->view_count; i++) {
+        if (address_compare(&c->view[i], &c->self) == 0) return true;
+    }
+    return false;
+}
+
+/* Sorted and without repeats. */
+static void tidy_view(struct config *c) {
+    qsort(c->view, c->view_count, sizeof *c->view, compare_addresses);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->view_count; i++) {
+        bool repeat = kept > 0 && address_compare(&c->view[kept - 1], &c->view[i]) == 0;
+        if (!repeat) c->view[kept++] = c->view[i];
+    }
+    c->view_count = kept;
+}
+
+static struct slice trim_spaces(struct slice s) {
+    while (s.len > 0 && s.at[0] == ' ') s.at++, s.len--;
+    while (s.len > 0 && s.at[s.len - 1] == ' ') s.len--;
+    return s;
+}
+
+static bool read_view(struct reading *r) {
+    const char *text = look_up(r, "VIEW");
+    struct config *c = &r->c;
+    c->view = bytes_alloc((CONFIG_VIEW_MAX + 1) * sizeof *c->view);
+    for (const char *at = text; at != NULL;) {
+        const char *comma = strchr(at, ',');
+        size_t len = comma != NULL ? (size_t)(comma - at) : strlen(at);
+        struct slice item = trim_spaces((struct slice){at, len});
+        at = comma != NULL ? comma + 1 : NULL;
+        if (c->view_count == CONFIG_VIEW_MAX) return fail(r, "VIEW", text, "too many nodes");
+        const char *why = address_parse(item, &c->view[c->view_count]);
+        if (why != NULL) return fail(r, "VIEW", text, why);
+        c->view_count++;
+    }
+    c->self_was_missing = text != NULL && !view_has_self(c);
+    if (!view_has_self(c)) c->view[c->view_count++] = c->self;
+    tidy_view(c);
+    return true;
+}
+
+/* ---- The rest ---- */
+
+static bool read_cluster(struct reading *r) {
+    const char *text = look_up(r, "CLUSTER");
+    if (text == NULL) text = "kvs";
+    size_t len = strlen(text);
+    size_t good = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+    if (len > CONFIG_CLUSTER_MAX || good != len) {
+        return fail(r, "CLUSTER", text, "expected up to 64 letters, digits, '-', '_' or '.'");
+    }
+    memcpy(r->c.cluster, text, len + 1);
+    return true;
+}
+
+static bool read_log_level(struct reading *r) {
+    const char *text = look_up(r, "LOG_LEVEL");
+    r->c.log_level = LOG_INFO;
+    return text == NULL || log_level_parse(text, &r->c.log_level) ||
+           fail(r, "LOG_LEVEL", text, "expected error, warn, info or debug");
+}
+
+/* Whoever asks for a log must not be given a store that forgets. */
+static bool refuse_log(struct reading *r) {
+    const char *text = look_up(r, "DATA_DIR");
+    return text == NULL || fail(r, "DATA_DIR", text, "this version keeps data in memory only");
+}
+
+/* What the settings must be to one another. */
+static bool check_together(struct reading *r) {
+    const struct config *c = &r->c;
+    char text[16];
+    if (c->shard_count > c->view_count) {
+        snprintf(text, sizeof text, "%u", c->shard_count);
+        return fail(r, "SHARD_COUNT", text, "more shards than nodes in VIEW");
+    }
+    for (uint32_t i = 0; i < c->view_count && c->view_count > 1; i++) {
+        if (c->view[i].port + c->peer_port_offset > 65535) {
+            return fail(r, "VIEW", c->view[i].text, "its port for peers is over 65535");
+        }
+    }
+    return true;
+}
+
+bool config_read(struct config *out, config_lookup lookup, char error[CONFIG_ERROR_BYTES]) {
+    struct reading r = {.lookup = lookup, .error = error};
+    bool good = read_self(&r) && read_bind(&r) && read_view(&r) && read_numbers(&r) &&
+                read_memory(&r) && read_cluster(&r) && read_log_level(&r) && refuse_log(&r) &&
+                check_together(&r);
+    if (good) {
+        *out = r.c;
+    } else {
+        config_free(&r.c);
+    }
+    return good;
+}
+
+void config_free(struct config *c) {
+    free(c->view);
+    c->view = NULL;
+}
+
+static void put_setting(struct buffer *out, const char *name, const char *fallback,
+                        const char *help) {
+    char line[160];
+    int len = snprintf(line, sizeof line, "  %-17s %-15s %s\n", name, fallback, help);
+    buffer_put(out, (struct slice){line, (size_t)len});
+}
+
+void config_describe(struct buffer *out) {
+    put_setting(out, "SOCKET_ADDRESS", DEFAULT_ADDRESS, "this node, HOST:PORT");
+    put_setting(out, "VIEW", "itself", "all nodes, separated by commas");
+    put_setting(out, "BIND_ADDRESS", "0.0.0.0", "a loopback SOCKET_ADDRESS binds just that");
+    put_setting(out, "CLUSTER", "kvs", "nodes of another name are refused");
+    put_setting(out, "MAX_MEMORY", "none", "bytes of the store, such as 512M; beyond it 507");
+    put_setting(out, "LOG_LEVEL", "info", "error, warn, info or debug");
+    for (size_t i = 0; i < NUMBERS_COUNT; i++) {
+        char fallback[16] = "none";
+        if (NUMBERS[i].fallback > 0) {
+            snprintf(fallback, sizeof fallback, "%u", NUMBERS[i].fallback);
+        }
+        put_setting(out, NUMBERS[i].name, fallback, NUMBERS[i].help);
+    }
+}

@@ -1,0 +1,501 @@
+/* HTTP/1.1 parsing and answer heads. See http.h.
+ *
+ * The stages of one request; each arrow is a function of the section "Stages":
+ *
+ *   REQUEST_LINE -> HEADERS -+-> (no body) ----------------------------> COMPLETE
+ *                            +-> SIZED_BODY ------------------------------^
+ *                            +-> CHUNK_SIZE -> CHUNK_DATA -> CHUNK_END    |
+ *                                  ^   |                         |        |
+ *                                  +---|-------------------------+        |
+ *                                      +-> TRAILERS ----------------------+
+ *
+ * A stage returns HTTP_DONE when it moved on, HTTP_MORE when it lacks bytes and HTTP_BAD when it
+ * refuses; http_parse() loops over them. All of HTTP but sized data comes in lines, so take_line()
+ * is the one place where "is it complete yet?" and "is it too long?" are decided for them.
+ */
+#include "http.h"
+
+#include <assert.h>
+#include <strings.h>
+
+_Static_assert((uint64_t)HTTP_HEAD_BYTES_MAX + HTTP_BODY_BYTES_MAX < UINT32_MAX / 2,
+               "offsets are 32 bits");
+
+/* ---- Refusing ---- */
+
+static enum http_result refuse(struct http_parser *p, int status, const char *error) {
+    p->status = status;
+    p->error = error;
+    return HTTP_BAD;
+}
+
+static enum http_result bad_request(struct http_parser *p, const char *error) {
+    return refuse(p, 400, error);
+}
+
+static enum http_result body_too_large(struct http_parser *p) {
+    return refuse(p, 413, "Body is larger than 8 MiB");
+}
+
+/* ---- Character classes ---- */
+
+enum { IS_TOKEN = 1, IS_FIELD = 2, IS_TARGET = 4 };
+
+/* Filled before main(), read-only from then on. Bytes from 0x80 up are let through in fields and
+ * targets: curl sends a path as it was typed, and what must be UTF-8 is checked where it is used. */
+static unsigned char classes[256];
+
+__attribute__((constructor)) static void classes_fill(void) {
+    for (int c = 0x21; c < 0x100; c++) {
+        if (c != 0x7F) classes[c] |= IS_FIELD | IS_TARGET;
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (alnum || (c < 0x80 && strchr("!#$%&'*+-.^_`|~", c) != NULL)) classes[c] |= IS_TOKEN;
+    }
+    classes[' '] |= IS_FIELD;
+    classes['\t'] |= IS_FIELD;
+}
+
+static bool all_of(struct slice s, unsigned char class) {
+    unsigned char common = 0xFF;
+    for (size_t i = 0; i < s.len; i++) common &= classes[(unsigned char)s.at[i]];
+    return (common & class) != 0;
+}
+
+/* ---- Lines ---- */
+
+/* Takes the next line, without its CRLF, if it is complete. `line_max` bounds this line, the limit
+ * of the head bounds all of them; a line is refused as soon as it is too long, not when it ends. */
+static enum http_result take_line(struct http_parser *p, const char *bytes, size_t len,
+                                  size_t line_max, struct slice *line) {
+    const char *from = bytes + p->scanned;
+    const char *newline = len > p->scanned ? memchr(from, '\n', len - p->scanned) : NULL;
+    size_t end = newline != NULL ? (size_t)(newline - bytes) + 1 : len;
+    size_t line_bytes = end - p->at;
+    if (p->line_bytes + line_bytes > HTTP_HEAD_BYTES_MAX) {
+        return refuse(p, 431, "Headers are larger than 16 KiB");
+    }
+    if (line_bytes > line_max) return bad_request(p, "Chunk size line is too long");
+    if (newline == NULL) {
+        p->scanned = (uint32_t)len;
+        return HTTP_MORE;
+    }
+    if (line_bytes < 2 || newline[-1] != '\r') return bad_request(p, "Line ends without CR LF");
+    *line = (struct slice){bytes + p->at, line_bytes - 2};
+    p->line_bytes += (uint32_t)line_bytes;
+    p->at = p->scanned = (uint32_t)end;
+    return HTTP_DONE;
+}
+
+static struct slice trim(struct slice s) {
+    while (s.len > 0 && (s.at[0] == ' ' || s.at[0] == '\t')) s.at++, s.len--;
+    while (s.len > 0 && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t')) s.len--;
+    return s;
+}
+
+static bool equals_ignoring_case(struct slice s, const char *lower) {
+    return s.len == strlen(lower) && strncasecmp(s.at, lower, s.len) == 0;
+}
+
+/* ---- Stages: the request line ---- */
+
+static enum http_method method_of(struct slice s) {
+    if (slice_equal(s, SLICE("GET"))) return HTTP_GET;
+    if (slice_equal(s, SLICE("PUT"))) return HTTP_PUT;
+    if (slice_equal(s, SLICE("DELETE"))) return HTTP_DELETE;
+    if (slice_equal(s, SLICE("HEAD"))) return HTTP_HEAD;
+    return HTTP_OTHER;
+}
+
+static enum http_result set_version(struct http_parser *p, struct slice version) {
+    bool form = version.len == 8 && memcmp(version.at, "HTTP/", 5) == 0 &&
+                version.at[5] >= '0' && version.at[5] <= '9' && version.at[6] == '.' &&
+                version.at[7] >= '0' && version.at[7] <= '9';
+    if (!form) return bad_request(p, "Malformed request line");
+    if (version.at[5] != '1') return refuse(p, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here");
+    p->minor_0 = version.at[7] == '0';
+    p->keep_alive = !p->minor_0;
+    return HTTP_DONE;
+}
+
+static enum http_result on_request_line(struct http_parser *p, const char *bytes, size_t len) {
+    struct slice line;
+    enum http_result result = take_line(p, bytes, len, SIZE_MAX, &line);
+    if (result != HTTP_DONE) return result;
+    if (line.len == 0) return HTTP_DONE; /* empty lines before a request are passed over */
+
+    const char *end = line.at + line.len;
+    const char *space = memchr(line.at, ' ', line.len);
+    if (space == NULL) return bad_request(p, "Malformed request line");
+    struct slice method = {line.at, (size_t)(space - line.at)};
+    const char *target_at = space + 1;
+    const char *target_end = memchr(target_at, ' ', (size_t)(end - target_at));
+    if (target_end == NULL) return bad_request(p, "Malformed request line");
+    struct slice target = {target_at, (size_t)(target_end - target_at)};
+    struct slice version = {target_end + 1, (size_t)(end - target_end - 1)};
+
+    bool form = method.len > 0 && all_of(method, IS_TOKEN) && target.len > 0 &&
+                all_of(target, IS_TARGET);
+    if (!form) return bad_request(p, "Malformed request line");
+    p->method = method_of(method);
+    p->target_at = (uint32_t)(target.at - bytes);
+    p->target_len = (uint32_t)target.len;
+    p->stage = HTTP_HEADERS;
+    return set_version(p, version);
+}
+
+/* ---- Stages: headers ---- */
+
+static enum http_result on_content_length(struct http_parser *p, struct slice value) {
+    uint64_t n = 0;
+    if (value.len == 0) return bad_request(p, "Malformed Content-Length");
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.at[i] < '0' || value.at[i] > '9') {
+            return bad_request(p, "Malformed Content-Length");
+        }
+        if (n <= HTTP_BODY_BYTES_MAX) n = n * 10 + (uint64_t)(value.at[i] - '0');
+    }
+    if (n > HTTP_BODY_BYTES_MAX) n = HTTP_BODY_BYTES_MAX + 1; /* refused when the head is read */
+    if (p->has_length && p->content_length != n) {
+        return bad_request(p, "Two different Content-Length headers");
+    }
+    p->has_length = true;
+    p->content_length = (uint32_t)n;
+    return HTTP_DONE;
+}
+
+static enum http_result on_transfer_encoding(struct http_parser *p, struct slice value) {
+    if (p->chunked) return bad_request(p, "Two Transfer-Encoding headers");
+    if (!equals_ignoring_case(value, "chunked")) {
+        return refuse(p, 501, "No Transfer-Encoding but chunked is understood");
+    }
+    p->chunked = true;
+    return HTTP_DONE;
+}
+
+static enum http_result on_connection(struct http_parser *p, struct slice value) {
+    while (value.len > 0) {
+        const char *comma = memchr(value.at, ',', value.len);
+        size_t len = comma != NULL ? (size_t)(comma - value.at) : value.len;
+        struct slice option = trim((struct slice){value.at, len});
+        if (equals_ignoring_case(option, "close")) p->keep_alive = false;
+        if (equals_ignoring_case(option, "keep-alive") && p->minor_0) p->keep_alive = true;
+        size_t passed = comma != NULL ? len + 1 : len;
+        value.at += passed;
+        value.len -= passed;
+    }
+    return HTTP_DONE;
+}
+
+static enum http_result on_expect(struct http_parser *p, struct slice value) {
+    if (!equals_ignoring_case(value, "100-continue")) {
+        return refuse(p, 417, "No Expect but 100-continue is understood");
+    }
+    p->expects_continue = !p->minor_0;
+    return HTTP_DONE;
+}
+
+/* The few headers that matter here; their lengths differ from nearly all others. */
+static enum http_result on_header(struct http_parser *p, struct slice name, struct slice value) {
+    switch (name.len) {
+    case 4:
+        if (equals_ignoring_case(name, "host") && p->hosts < UINT16_MAX) p->hosts++;
+        return HTTP_DONE;
+    case 6: return equals_ignoring_case(name, "expect") ? on_expect(p, value) : HTTP_DONE;
+    case 10: return equals_ignoring_case(name, "connection") ? on_connection(p, value) : HTTP_DONE;
+    case 14:
+        if (!equals_ignoring_case(name, "content-length")) return HTTP_DONE;
+        return on_content_length(p, value);
+    case 17:
+        if (!equals_ignoring_case(name, "transfer-encoding")) return HTTP_DONE;
+        return on_transfer_encoding(p, value);
+    default: return HTTP_DONE;
+    }
+}
+
+static enum http_result on_head_end(struct http_parser *p) {
+    if (p->minor_0 ? p->hosts > 1 : p->hosts != 1) {
+        return bad_request(p, "Exactly one Host header is needed");
+    }
+    if (p->chunked && p->has_length) {
+        return bad_request(p, "Both Content-Length and Transfer-Encoding");
+    }
+    if (p->chunked && p->minor_0) return bad_request(p, "Transfer-Encoding in HTTP/1.0");
+    if (p->content_length > HTTP_BODY_BYTES_MAX) return body_too_large(p);
+    p->body_at = p->at;
+    p->stage = p->chunked ? HTTP_CHUNK_SIZE : HTTP_SIZED_BODY;
+    return HTTP_DONE;
+}
+
+static enum http_result on_header_line(struct http_parser *p, const char *bytes, size_t len) {
+    struct slice line;
+    enum http_result result = take_line(p, bytes, len, SIZE_MAX, &line);
+    if (result != HTTP_DONE) return result;
+    if (line.len == 0) return p->stage == HTTP_HEADERS ? on_head_end(p) : HTTP_DONE;
+
+    if (line.at[0] == ' ' || line.at[0] == '\t') return bad_request(p, "Folded header");
+    const char *colon = memchr(line.at, ':', line.len);
+    if (colon == NULL) return bad_request(p, "Header without a colon");
+    struct slice name = {line.at, (size_t)(colon - line.at)};
+    struct slice value = {colon + 1, (size_t)(line.at + line.len - colon - 1)};
+    if (name.len == 0 || !all_of(name, IS_TOKEN)) return bad_request(p, "Malformed header name");
+    if (!all_of(value, IS_FIELD)) return bad_request(p, "Control character in a header");
+    return p->stage == HTTP_HEADERS ? on_header(p, name, trim(value)) : HTTP_DONE;
+}
+
+/* ---- Stages: bodies ---- */
+
+static enum http_result complete(struct http_parser *p) {
+    p->consumed = p->at;
+    p->stage = HTTP_COMPLETE;
+    return HTTP_DONE;
+}
+
+static enum http_result on_sized_body(struct http_parser *p, size_t len) {
+    size_t here = len - p->body_at;
+    if (here < p->content_length) return HTTP_MORE;
+    p->body_len = p->content_length;
+    p->at += p->content_length;
+    return complete(p);
+}
+
+static int chunk_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+static enum http_result on_chunk_size(struct http_parser *p, const char *bytes, size_t len) {
+    struct slice line;
+    uint32_t line_bytes_before = p->line_bytes;
+    enum http_result result = take_line(p, bytes, len, HTTP_CHUNK_LINE_MAX, &line);
+    if (result != HTTP_DONE) return result;
+    p->line_bytes = line_bytes_before; /* chunks are bounded by the body, not by the head */
+
+    uint64_t size = 0;
+    size_t digits = 0;
+    for (; digits < line.len && chunk_digit(line.at[digits]) >= 0; digits++) {
+        size = size << 4 | (unsigned)chunk_digit(line.at[digits]);
+        if (size > HTTP_BODY_BYTES_MAX) return body_too_large(p);
+    }
+    struct slice extension = trim((struct slice){line.at + digits, line.len - digits});
+    bool form = digits > 0 && (line.len == digits || (extension.len > 0 && extension.at[0] == ';'));
+    if (!form || (extension.len > 0 && !all_of(extension, IS_FIELD))) {
+        return bad_request(p, "Malformed chunk size");
+    }
+    if (p->body_len + size > HTTP_BODY_BYTES_MAX) return body_too_large(p);
+    p->chunk_left = (uint32_t)size;
+    p->stage = size == 0 ? HTTP_TRAILERS : HTTP_CHUNK_DATA;
+    return HTTP_DONE;
+}
+
+/* Moves what is here of the chunk down behind the body so far. */
+static enum http_result on_chunk_data(struct http_parser *p, char *bytes, size_t len) {
+    size_t here = len - p->at;
+    if (here > p->chunk_left) here = p->chunk_left;
+    if (here > 0) memmove(bytes + p->body_at + p->body_len, bytes + p->at, here);
+    p->body_len += (uint32_t)here;
+    p->at += (uint32_t)here;
+    p->scanned = p->at;
+    p->chunk_left -= (uint32_t)here;
+    if (p->chunk_left > 0) return HTTP_MORE;
+    p->stage = HTTP_CHUNK_END;
+    return HTTP_DONE;
+}
+
+static enum http_result on_chunk_end(struct http_parser *p, const char *bytes, size_t len) {
+    if (p->at < len && bytes[p->at] != '\r') return bad_request(p, "Chunk longer than its size");
+    if (len - p->at < 2) return HTTP_MORE;
+    if (bytes[p->at + 1] != '\n') return bad_request(p, "Chunk longer than its size");
+    p->at += 2;
+    p->scanned = p->at;
+    p->stage = HTTP_CHUNK_SIZE;
+    return HTTP_DONE;
+}
+
+/* Trailers are checked like headers and ignored. */
+static enum http_result on_trailer_line(struct http_parser *p, const char *bytes, size_t len) {
+    bool last = len - p->at >= 2 && bytes[p->at] == '\r' && bytes[p->at + 1] == '\n';
+    enum http_result result = on_header_line(p, bytes, len);
+    return result == HTTP_DONE && last ? complete(p) : result;
+}
+
+/* Closes the gap that removed framing has left between the body and the rest of the bytes. */
+static void close_gap(struct http_parser *p, char *bytes, size_t *len) {
+    if (!p->chunked || p->body_at == 0) return;
+    uint32_t body_end = p->body_at + p->body_len;
+    uint32_t gap = p->at - body_end;
+    if (gap == 0) return;
+    memmove(bytes + body_end, bytes + p->at, *len - p->at);
+    *len -= gap;
+    p->at -= gap;
+    p->scanned -= gap;
+    p->consumed = p->at;
+}
+
+/* ---- The parser ---- */
+
+void http_parser_reset(struct http_parser *p) {
+    *p = (struct http_parser){.stage = HTTP_REQUEST_LINE};
+}
+
+static enum http_result next_stage(struct http_parser *p, char *bytes, size_t len) {
+    switch (p->stage) {
+    case HTTP_REQUEST_LINE: return on_request_line(p, bytes, len);
+    case HTTP_HEADERS: return on_header_line(p, bytes, len);
+    case HTTP_SIZED_BODY: return on_sized_body(p, len);
+    case HTTP_CHUNK_SIZE: return on_chunk_size(p, bytes, len);
+    case HTTP_CHUNK_DATA: return on_chunk_data(p, bytes, len);
+    case HTTP_CHUNK_END: return on_chunk_end(p, bytes, len);
+    case HTTP_TRAILERS: return on_trailer_line(p, bytes, len);
+    case HTTP_COMPLETE: break;
+    }
+    assert(!"http_parse() called on a request that was complete");
+    return HTTP_BAD;
+}
+
+enum http_result http_parse(struct http_parser *p, char *bytes, size_t *len) {
+    enum http_result result;
+    do {
+        result = next_stage(p, bytes, *len);
+    } while (result == HTTP_DONE && p->stage != HTTP_COMPLETE);
+    close_gap(p, bytes, len);
+    return result;
+}
+
+struct slice http_target(const struct http_parser *p, const char *bytes) {
+    return (struct slice){bytes + p->target_at, p->target_len};
+}
+
+struct slice http_body(const struct http_parser *p, const char *bytes) {
+    return (struct slice){bytes + p->body_at, p->body_len};
+}
+
+bool http_wants_continue(const struct http_parser *p) {
+    bool body_due = p->stage == HTTP_SIZED_BODY || p->stage == HTTP_CHUNK_SIZE;
+    return p->expects_continue && body_due;
+}
+
+/* ---- Targets ---- */
+
+void http_split_target(struct slice target, struct slice *path, struct slice *query) {
+    size_t scheme = target.len > 7 && strncasecmp(target.at, "http://", 7) == 0     ? 7
+                    : target.len > 8 && strncasecmp(target.at, "https://", 8) == 0 ? 8
+                                                                                   : 0;
+    if (scheme > 0) {
+        size_t authority = scheme;
+        while (authority < target.len && target.at[authority] != '/' &&
+               target.at[authority] != '?') {
+            authority++;
+        }
+        target.at += authority;
+        target.len -= authority;
+    }
+    const char *mark = target.len > 0 ? memchr(target.at, '?', target.len) : NULL;
+    size_t path_len = mark != NULL ? (size_t)(mark - target.at) : target.len;
+    *path = (struct slice){target.at, path_len};
+    *query = mark != NULL ? (struct slice){mark + 1, target.len - path_len - 1}
+                          : (struct slice){target.at + path_len, 0};
+}
+
+bool http_percent_decode(struct slice s, struct buffer *out) {
+    buffer_reserve(out, s.len);
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.at[i];
+        if (c == '%') {
+            if (s.len - i < 3) return false;
+            int high = chunk_digit(s.at[i + 1]), low = chunk_digit(s.at[i + 2]);
+            if (high < 0 || low < 0) return false;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        out->at[out->len++] = c;
+    }
+    return true;
+}
+
+/* ---- Heads of answers ---- */
+
+static struct slice status_line(int status) {
+    switch (status) {
+    case 200: return SLICE("HTTP/1.1 200 OK\r\n");
+    case 201: return SLICE("HTTP/1.1 201 Created\r\n");
+    case 400: return SLICE("HTTP/1.1 400 Bad Request\r\n");
+    case 404: return SLICE("HTTP/1.1 404 Not Found\r\n");
+    case 405: return SLICE("HTTP/1.1 405 Method Not Allowed\r\n");
+    case 408: return SLICE("HTTP/1.1 408 Request Timeout\r\n");
+    case 413: return SLICE("HTTP/1.1 413 Content Too Large\r\n");
+    case 417: return SLICE("HTTP/1.1 417 Expectation Failed\r\n");
+    case 431: return SLICE("HTTP/1.1 431 Request Header Fields Too Large\r\n");
+    case 501: return SLICE("HTTP/1.1 501 Not Implemented\r\n");
+    case 503: return SLICE("HTTP/1.1 503 Service Unavailable\r\n");
+    case 505: return SLICE("HTTP/1.1 505 HTTP Version Not Supported\r\n");
+    case 507: return SLICE("HTTP/1.1 507 Insufficient Storage\r\n");
+    default: assert(!"a status without a line"); return SLICE("");
+    }
+}
+
+void http_put_head(struct buffer *out, const struct http_head *head) {
+    buffer_put(out, status_line(head->status));
+    buffer_put(out, SLICE("Date: "));
+    buffer_put(out, head->date);
+    buffer_put(out, SLICE("\r\nContent-Type: "));
+    buffer_put(out, slice_of(head->content_type));
+    if (head->chunked) {
+        buffer_put(out, SLICE("\r\nTransfer-Encoding: chunked"));
+    } else if (!head->until_close) {
+        buffer_put(out, SLICE("\r\nContent-Length: "));
+        buffer_put_u64(out, head->content_length);
+    }
+    if (head->allow != NULL) {
+        buffer_put(out, SLICE("\r\nAllow: "));
+        buffer_put(out, slice_of(head->allow));
+    }
+    if (head->retry_after_s > 0) {
+        buffer_put(out, SLICE("\r\nRetry-After: "));
+        buffer_put_u64(out, head->retry_after_s);
+    }
+    if (head->close) {
+        buffer_put(out, SLICE("\r\nConnection: close"));
+    } else if (head->keep_alive_1_0) {
+        buffer_put(out, SLICE("\r\nConnection: keep-alive"));
+    }
+    buffer_put(out, SLICE("\r\n\r\n"));
+}
+
+/* ---- Dates ---- */
+
+/* Civil date of a day number since 1970-01-01 (the well-known arithmetic over 400-year eras that
+ * start on 1 March, so that the leap day comes last). */
+static void civil_date(uint64_t days, unsigned *year, unsigned *month, unsigned *day) {
+    uint64_t shifted = days + 719468;
+    uint64_t era = shifted / 146097, day_of_era = shifted % 146097;
+    uint64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    uint64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    uint64_t month_from_march = (5 * day_of_year + 2) / 153;
+    *day = (unsigned)(day_of_year - (153 * month_from_march + 2) / 5 + 1);
+    *month = (unsigned)(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
+    *year = (unsigned)(year_of_era + era * 400 + (*month <= 2));
+}
+
+static void put_two_digits(char *at, uint64_t n) {
+    at[0] = (char)('0' + n / 10 % 10);
+    at[1] = (char)('0' + n % 10);
+}
+
+void http_date(char out[HTTP_DATE_BYTES], uint64_t wall_ms) {
+    static const char weekdays[] = "ThuFriSatSunMonTueWed"; /* 1970-01-01 was a Thursday */
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    uint64_t seconds = wall_ms / 1000, days = seconds / 86400, in_day = seconds % 86400;
+    unsigned year, month, day;
+    civil_date(days, &year, &month, &day);
+    memcpy(out, "Thu, 01 Jan 1970 00:00:00 GMT", HTTP_DATE_BYTES);
+    memcpy(out, weekdays + 3 * (days % 7), 3);
+    put_two_digits(out + 5, day);
+    memcpy(out + 8, months + 3 * (size_t)(month - 1), 3);
+    put_two_digits(out + 12, year / 100);
+    put_two_digits(out + 14, year % 100);
+    put_two_digits(out + 17, in_day / 3600);
+    put_two_digits(out + 20, in_day / 60 % 60);
+    put_two_digits(out + 23, in_day % 60);
+}

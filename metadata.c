@@ -1,0 +1,281 @@
+/* Reading, writing and packing causal metadata. See metadata.h.
+ *
+ * The packed form inside a version is a 16-bit number of maps, the maps, then the dots, each 12
+ * bytes, in memory order: it never leaves the process.
+ */
+#include "metadata.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "hlc.h"
+#include "json.h"
+
+#define NUMBER_MAX     ((uint64_t)1 << 53) /* what JavaScript and jq still count exactly */
+#define MAP_ID_DIGITS  8
+#define PACKED_DOT_BYTES (sizeof(uint32_t) + sizeof(uint64_t))
+
+void metadata_clear(struct metadata *m) {
+    m->time = 0;
+    m->maps_len = 0;
+    vclock_clear(&m->clock);
+}
+
+void metadata_free(struct metadata *m) {
+    vclock_free(&m->clock);
+    free(m->maps);
+    *m = (struct metadata){0};
+}
+
+void metadata_add_map(struct metadata *m, struct map_ref ref) {
+    for (uint32_t i = 0; i < m->maps_len; i++) {
+        if (m->maps[i].epoch == ref.epoch && m->maps[i].id == ref.id) return;
+    }
+    if (m->maps_len == m->maps_cap) {
+        m->maps_cap = m->maps_cap == 0 ? 4 : m->maps_cap * 2;
+        m->maps = bytes_realloc(m->maps, m->maps_cap * sizeof *m->maps);
+    }
+    m->maps[m->maps_len++] = ref;
+}
+
+/* ---- Reading ---- */
+
+/* What one parse works on, so that the functions below stay small. */
+struct parse {
+    struct json_reader r;
+    struct metadata *m;
+    const struct actors *as;
+    uint64_t wall_ms;
+    struct buffer *unknown;
+    struct buffer plain; /* a string after unescaping, where it had escapes */
+    bool has_maps, has_time, has_clock;
+};
+
+/* The string without escapes; borrows the text or p->plain. */
+static struct slice plain_string(struct parse *p, struct slice inside) {
+    if (inside.len == 0 || memchr(inside.at, '\\', inside.len) == NULL) return inside;
+    p->plain.len = 0;
+    json_unescape(inside, &p->plain);
+    return buffer_slice(&p->plain);
+}
+
+/* "EPOCH.XXXXXXXX" */
+static bool parse_map_ref(struct slice s, struct map_ref *out) {
+    if (s.len < MAP_ID_DIGITS + 2 || s.at[s.len - MAP_ID_DIGITS - 1] != '.') return false;
+    uint64_t epoch, id;
+    if (!slice_to_u64((struct slice){s.at, s.len - MAP_ID_DIGITS - 1}, &epoch)) return false;
+    char padded[17] = "00000000";
+    memcpy(padded + 16 - MAP_ID_DIGITS, s.at + s.len - MAP_ID_DIGITS, MAP_ID_DIGITS);
+    if (!hex64_parse(padded, &id) || epoch == 0 || epoch > UINT32_MAX) return false;
+    *out = (struct map_ref){(uint32_t)epoch, (uint32_t)id};
+    return true;
+}
+
+static void read_maps(struct parse *p) {
+    p->has_maps = true;
+    p->m->maps_len = 0;
+    json_enter_array(&p->r);
+    while (json_next_item(&p->r)) {
+        struct slice text;
+        struct map_ref ref;
+        if (!json_read_string(&p->r, &text)) return;
+        if (!parse_map_ref(plain_string(p, text), &ref)) {
+            json_fail(&p->r, "expected a map such as \"2.9f3c01d2\"");
+            return;
+        }
+        if (p->m->maps_len == METADATA_MAPS_MAX) {
+            json_fail(&p->r, "more than 256 maps");
+            return;
+        }
+        metadata_add_map(p->m, ref);
+    }
+}
+
+static void read_time(struct parse *p) {
+    struct slice text;
+    p->has_time = true;
+    if (!json_read_string(&p->r, &text)) return;
+    text = plain_string(p, text);
+    if (text.len != 16 || !hex64_parse(text.at, &p->m->time)) {
+        json_fail(&p->r, "expected a time of 16 lower-case hex digits");
+    } else if (hlc_is_too_far_ahead(p->m->time, p->wall_ms)) {
+        json_fail(&p->r, "time is more than 60 s ahead of this node's clock");
+    }
+}
+
+static bool is_label(struct slice s) {
+    struct address ignored;
+    uint64_t id;
+    return s.len > 17 && s.at[s.len - 17] == '#' && hex64_parse(s.at + s.len - 16, &id) &&
+           address_parse((struct slice){s.at, s.len - 17}, &ignored) == NULL;
+}
+
+/* One member of "clock". */
+static void read_entry(struct parse *p, struct slice name) {
+    struct slice number;
+    uint64_t n;
+    if (!json_read_value(&p->r, &number)) return;
+    if (!slice_to_u64(number, &n) || n == 0 || n > NUMBER_MAX) {
+        json_fail(&p->r, "expected a whole number from 1 to 2^53");
+        return;
+    }
+    const struct vclock *clock = &p->m->clock;
+    uint32_t hint = clock->len == 0 ? 0 : clock->dots[clock->len - 1].actor + 1;
+    struct slice label = plain_string(p, name);
+    uint32_t actor = actors_find(p->as, label, hint);
+    if (actor != ACTOR_NONE) {
+        vclock_set(&p->m->clock, (struct dot){actor, n});
+    } else if (is_label(label)) {
+        metadata_put_missing(p->unknown, label, n);
+    } else {
+        json_fail(&p->r, "expected an actor such as \"10.10.0.2:8090#5f3a9c01d2e4b7a1\"");
+    }
+}
+
+static void read_clock(struct parse *p) {
+    struct slice name;
+    p->has_clock = true;
+    vclock_clear(&p->m->clock);
+    json_enter_object(&p->r);
+    while (json_next_member(&p->r, &name)) read_entry(p, name);
+}
+
+static void read_object(struct parse *p) {
+    struct slice name;
+    bool empty = true;
+    json_enter_object(&p->r);
+    while (json_next_member(&p->r, &name)) {
+        empty = false;
+        if (json_name_is(name, "maps")) {
+            read_maps(p);
+        } else if (json_name_is(name, "time")) {
+            read_time(p);
+        } else if (json_name_is(name, "clock")) {
+            read_clock(p);
+        } else {
+            json_fail(&p->r, "no such member is ours");
+        }
+    }
+    bool whole = p->has_maps && p->has_time && p->has_clock;
+    if (!empty && !whole) json_fail(&p->r, "maps, time and clock belong together");
+}
+
+static void read_metadata(struct parse *p) {
+    struct slice text;
+    switch (json_peek(&p->r)) {
+    case '{': read_object(p); break;
+    case '"':
+        if (json_read_string(&p->r, &text) && text.len > 0) {
+            json_fail(&p->r, "a string with something in it");
+        }
+        break;
+    case 'n': json_skip(&p->r); break;
+    default: json_fail(&p->r, "expected an object"); break;
+    }
+}
+
+enum metadata_form metadata_parse(struct metadata *m, struct slice text, const struct actors *as,
+                                  uint64_t wall_ms, struct buffer *unknown,
+                                  struct metadata_error *error) {
+    metadata_clear(m);
+    if (text.len > METADATA_BYTES_MAX) {
+        *error = (struct metadata_error){"larger than 64 KiB", METADATA_BYTES_MAX};
+        return METADATA_BAD;
+    }
+    size_t unknown_before = unknown->len;
+    struct parse p = {json_reader_of(text), m, as, wall_ms, unknown, {0}, false, false, false};
+    read_metadata(&p);
+    bool good = json_finish(&p.r);
+    buffer_free(&p.plain);
+    if (!good) {
+        *error = (struct metadata_error){p.r.error, json_error_offset(&p.r)};
+        return METADATA_BAD;
+    }
+    return unknown->len > unknown_before ? METADATA_UNKNOWN : METADATA_GOOD;
+}
+
+/* ---- Writing ---- */
+
+static void put_map_ref(struct buffer *out, struct map_ref ref) {
+    buffer_put_u64(out, ref.epoch);
+    buffer_put_char(out, '.');
+    buffer_put_hex(out, ref.id, MAP_ID_DIGITS);
+}
+
+void metadata_put(struct buffer *out, const struct metadata *m, const struct actors *as) {
+    buffer_put(out, SLICE("{\"maps\":["));
+    for (uint32_t i = 0; i < m->maps_len; i++) {
+        buffer_put(out, i == 0 ? SLICE("\"") : SLICE(",\""));
+        put_map_ref(out, m->maps[i]);
+        buffer_put_char(out, '"');
+    }
+    buffer_put(out, SLICE("],\"time\":\""));
+    buffer_put_hex(out, m->time, 16);
+    buffer_put(out, SLICE("\",\"clock\":{"));
+    for (uint32_t i = 0; i < m->clock.len; i++) {
+        buffer_put(out, i == 0 ? SLICE("\"") : SLICE(",\""));
+        buffer_put(out, actors_get(as, m->clock.dots[i].actor)->label);
+        buffer_put(out, SLICE("\":"));
+        buffer_put_u64(out, m->clock.dots[i].n);
+    }
+    buffer_put(out, SLICE("}}"));
+}
+
+void metadata_put_missing(struct buffer *items, struct slice label, uint64_t n) {
+    if (items->len > 0) buffer_put_char(items, ',');
+    buffer_put_char(items, '"');
+    buffer_put(items, label);
+    buffer_put_char(items, ':');
+    buffer_put_u64(items, n);
+    buffer_put_char(items, '"');
+}
+
+void metadata_put_missing_map(struct buffer *items, struct map_ref ref) {
+    if (items->len > 0) buffer_put_char(items, ',');
+    buffer_put(items, SLICE("\"map "));
+    put_map_ref(items, ref);
+    buffer_put_char(items, '"');
+}
+
+/* ---- Packing ---- */
+
+static void put_raw(struct buffer *out, const void *bytes, size_t len) {
+    buffer_put(out, (struct slice){bytes, len});
+}
+
+void metadata_pack(struct buffer *out, const struct metadata *m, const struct actors *as,
+                   uint64_t group) {
+    size_t start = out->len;
+    uint16_t maps_len = (uint16_t)m->maps_len;
+    assert(m->maps_len <= UINT16_MAX);
+    put_raw(out, &maps_len, sizeof maps_len);
+    put_raw(out, m->maps, m->maps_len * sizeof *m->maps);
+    bool foreign = false;
+    for (uint32_t i = 0; i < m->clock.len; i++) {
+        const struct dot *dot = &m->clock.dots[i];
+        if (actors_get(as, dot->actor)->group == group) continue;
+        put_raw(out, &dot->actor, sizeof dot->actor);
+        put_raw(out, &dot->n, sizeof dot->n);
+        foreign = true;
+    }
+    if (maps_len == 0 && !foreign) out->len = start;
+}
+
+void metadata_join_packed(struct metadata *m, struct slice packed) {
+    if (packed.len == 0) return;
+    uint16_t maps_len;
+    memcpy(&maps_len, packed.at, sizeof maps_len);
+    const char *at = packed.at + sizeof maps_len, *end = packed.at + packed.len;
+    for (unsigned i = 0; i < maps_len; i++, at += sizeof(struct map_ref)) {
+        struct map_ref ref;
+        memcpy(&ref, at, sizeof ref);
+        metadata_add_map(m, ref);
+    }
+    for (; at < end; at += PACKED_DOT_BYTES) {
+        struct dot dot;
+        memcpy(&dot.actor, at, sizeof dot.actor);
+        memcpy(&dot.n, at + sizeof dot.actor, sizeof dot.n);
+        vclock_raise(&m->clock, dot);
+    }
+    assert(at == end);
+}

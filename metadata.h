@@ -1,0 +1,68 @@
+/* Causal metadata: what a client has seen, in the form that travels through the client.
+ *
+ *   {"maps":["2.9f3c01d2"],"time":"018f3a9c01d2e4b7","clock":{"10.10.0.2:8090#5f3a9c01d2e4b7a1":17}}
+ *
+ * `maps` are the maps that the clock was trimmed under (epoch and the first 32 bits of the id),
+ * `time` is the hybrid clock of everything seen, `clock` holds one entry for each actor depended on.
+ * Absent, null, "" and {} all mean: no dependencies. Otherwise all three members are there and no
+ * other: metadata of some other store must be refused, not taken for "depends on nothing".
+ */
+#ifndef KVS_METADATA_H
+#define KVS_METADATA_H
+
+#include "bytes.h"
+#include "vclock.h"
+
+#define METADATA_BYTES_MAX (64 * 1024) /* of JSON text in a request */
+#define METADATA_MAPS_MAX  256         /* each is looked up among the others */
+
+struct map_ref {
+    uint32_t epoch;
+    uint32_t id; /* the first 32 bits of the map's id */
+};
+
+struct metadata {
+    uint64_t time;
+    struct vclock clock;
+    struct map_ref *maps; /* owned */
+    uint32_t maps_len, maps_cap;
+};
+
+enum metadata_form {
+    METADATA_GOOD,
+    METADATA_UNKNOWN, /* well-formed, but names actors that are not in the registry */
+    METADATA_BAD,     /* not ours */
+};
+
+struct metadata_error {
+    const char *what; /* METADATA_BAD: one phrase */
+    size_t offset;    /* where in the text */
+};
+
+void metadata_clear(struct metadata *m); /* keeps the memory */
+void metadata_free(struct metadata *m);
+
+/* Reads `text`, one JSON value, into *m (cleared first). Entries of unknown actors are not in *m;
+ * their names are appended to `unknown` as items of a JSON array. Any hybrid clock reading is a
+ * promise that we must keep ahead of, so one far ahead of `wall_ms` is refused. */
+enum metadata_form metadata_parse(struct metadata *m, struct slice text, const struct actors *as,
+                                  uint64_t wall_ms, struct buffer *unknown,
+                                  struct metadata_error *error);
+
+void metadata_add_map(struct metadata *m, struct map_ref ref);
+
+/* Appends the JSON form. */
+void metadata_put(struct buffer *out, const struct metadata *m, const struct actors *as);
+
+/* Appends one missing dot as an item of a JSON array: "10.10.0.2:8090#5f3a9c01d2e4b7a1:17". */
+void metadata_put_missing(struct buffer *items, struct slice label, uint64_t n);
+void metadata_put_missing_map(struct buffer *items, struct map_ref ref);
+
+/* What a stored version keeps of the metadata it was written with: the maps and the entries of
+ * groups other than `group` (those of its own group follow from its dot). Appends nothing when
+ * there is nothing to keep; metadata_join_packed() takes that as well. */
+void metadata_pack(struct buffer *out, const struct metadata *m, const struct actors *as,
+                   uint64_t group);
+void metadata_join_packed(struct metadata *m, struct slice packed);
+
+#endif

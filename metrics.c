@@ -1,0 +1,89 @@
+/* The text of GET /metrics. See metrics.h. */
+#include "metrics.h"
+
+static void put_metric(struct buffer *out, const char *name, const char *type, const char *help,
+                       uint64_t value) {
+    buffer_put(out, SLICE("# HELP "));
+    buffer_put(out, slice_of(name));
+    buffer_put_char(out, ' ');
+    buffer_put(out, slice_of(help));
+    buffer_put(out, SLICE("\n# TYPE "));
+    buffer_put(out, slice_of(name));
+    buffer_put_char(out, ' ');
+    buffer_put(out, slice_of(type));
+    buffer_put_char(out, '\n');
+    buffer_put(out, slice_of(name));
+    buffer_put_char(out, ' ');
+    buffer_put_u64(out, value);
+    buffer_put_char(out, '\n');
+}
+
+static const char *const OP_NAMES[OP_KINDS] = {"get", "put", "delete"};
+
+static const char *const STATUS_NAMES[NODE_STATUSES] = {
+    [NODE_FOUND] = "found",
+    [NODE_CREATED] = "created",
+    [NODE_REPLACED] = "replaced",
+    [NODE_DELETED] = "deleted",
+    [NODE_NO_KEY] = "no_key",
+    [NODE_NOT_YET] = "dependencies_missing",
+    [NODE_CANNOT_FORWARD] = "cannot_forward",
+    [NODE_MEMORY_LIMIT] = "memory_limit",
+    [NODE_BAD_METADATA] = "bad_metadata",
+};
+
+static void put_operations(struct buffer *out, const struct node_stats *stats) {
+    buffer_put(out, SLICE("# HELP kvs_operations_total Operations on keys by kind and result.\n"
+                          "# TYPE kvs_operations_total counter\n"));
+    for (int op = 0; op < OP_KINDS; op++) {
+        for (int status = 0; status < NODE_STATUSES; status++) {
+            buffer_put(out, SLICE("kvs_operations_total{op=\""));
+            buffer_put(out, slice_of(OP_NAMES[op]));
+            buffer_put(out, SLICE("\",result=\""));
+            buffer_put(out, slice_of(STATUS_NAMES[status]));
+            buffer_put(out, SLICE("\"} "));
+            buffer_put_u64(out, stats->answered[op][status]);
+            buffer_put_char(out, '\n');
+        }
+    }
+}
+
+static void put_node(struct buffer *out, const struct node *n) {
+    const struct node_stats *stats = node_stats(n);
+    put_operations(out, stats);
+    put_metric(out, "kvs_parked", "gauge", "Operations that wait for dependencies.",
+               stats->parked_now);
+    put_metric(out, "kvs_parked_bytes", "gauge", "Bytes held by waiting operations.",
+               stats->parked_bytes);
+    put_metric(out, "kvs_parked_total", "counter", "Operations that had to wait.",
+               stats->parked_total);
+    put_metric(out, "kvs_keys", "gauge", "Live keys in the store.", store_live(node_store(n)));
+    put_metric(out, "kvs_tombstones", "gauge", "Deleted keys that are remembered.",
+               store_tombstones(node_store(n)));
+    put_metric(out, "kvs_store_bytes", "gauge", "Bytes held by the store.",
+               store_bytes(node_store(n)));
+    put_metric(out, "kvs_view_nodes", "gauge", "Nodes listed in the view.", node_view(n)->count);
+}
+
+void metrics_put(struct buffer *out, const struct server_stats *server, const struct node *n) {
+    put_metric(out, "kvs_connections_open", "gauge", "Client connections.",
+               server->connections_open);
+    put_metric(out, "kvs_connections_accepted_total", "counter", "Client connections accepted.",
+               server->connections_accepted);
+    put_metric(out, "kvs_accept_failures_total", "counter",
+               "Times that no connection could be accepted for lack of descriptors or memory.",
+               server->connections_refused);
+    put_metric(out, "kvs_connections_timed_out_total", "counter",
+               "Client connections closed for being idle or slow.",
+               server->connections_timed_out);
+    put_metric(out, "kvs_requests_total", "counter", "Requests answered.", server->requests);
+    put_metric(out, "kvs_responses_4xx_total", "counter", "Answers that blame the request.",
+               server->responses_4xx);
+    put_metric(out, "kvs_responses_5xx_total", "counter", "Answers that ask to try again.",
+               server->responses_5xx);
+    put_metric(out, "kvs_received_bytes_total", "counter", "Bytes received from clients.",
+               server->bytes_received);
+    put_metric(out, "kvs_sent_bytes_total", "counter", "Bytes sent to clients.",
+               server->bytes_sent);
+    put_node(out, n);
+}

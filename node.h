@@ -1,0 +1,138 @@
+/* The node: everything that kvs decides, as a step machine without a socket, clock, file or random
+ * source of its own.
+ *
+ * The shell tells it what time it is (node_set_time), hands it operations (node_submit) and asks
+ * for the answers of those that had to wait (node_take_answer) after each step and at
+ * node_deadline_ms(). A whole cluster of these runs inside one test process, and the same inputs
+ * always give the same outputs.
+ *
+ * An operation with metadata M is served iff this node has delivered every write of its own group
+ * that M names. Otherwise it is *parked*: retried whenever the node makes progress, and answered
+ * NODE_NOT_YET after park_ms.
+ */
+#ifndef KVS_NODE_H
+#define KVS_NODE_H
+
+#include "address.h"
+#include "metadata.h"
+#include "peer.h"
+#include "shard.h"
+#include "store.h"
+
+#define NODE_PARKED_MAX       1024               /* operations waiting at once */
+#define NODE_PARKED_BYTES_MAX (64 * 1024 * 1024) /* and what they hold together */
+#define NODE_SHARD_NODES_MIN  2                  /* live nodes that a reshard asks for a shard */
+
+struct node_config {
+    struct address self;
+    const struct address *view; /* sorted, without repeats, self among them; copied */
+    uint32_t view_count;
+    uint32_t shard_count;       /* 0: not given, the automatic map */
+    uint64_t memory_bytes_max;  /* 0: no limit */
+    uint32_t park_ms;
+    uint64_t boot;              /* a fresh random number for this process start */
+    struct hash_seed seed;      /* of the store's tables */
+    uint64_t (*random64)(void); /* for the ids of actors */
+};
+
+struct node;
+
+struct node *node_create(const struct node_config *config, uint64_t now_ms, uint64_t wall_ms);
+void node_free(struct node *n);
+
+/* Time passes: monotonic for deadlines, wall time for the hybrid clock. */
+void node_set_time(struct node *n, uint64_t now_ms, uint64_t wall_ms);
+
+/* When node_set_time() and node_take_answer() must be called at the latest; UINT64_MAX: never. */
+uint64_t node_deadline_ms(const struct node *n);
+
+/* ---- Operations on keys ---- */
+
+enum op_kind { OP_GET, OP_PUT, OP_DELETE, OP_KINDS };
+
+struct op {
+    enum op_kind kind;
+    struct slice key;      /* not empty, UTF-8, at most STORE_KEY_BYTES_MAX */
+    struct slice value;    /* OP_PUT: JSON text */
+    struct slice metadata; /* JSON text as the client sent it; empty: none */
+};
+
+enum node_status {
+    NODE_FOUND,
+    NODE_CREATED,
+    NODE_REPLACED,
+    NODE_DELETED,
+    NODE_NO_KEY,
+    NODE_NOT_YET,        /* dependencies are missing here */
+    NODE_CANNOT_FORWARD, /* nobody of the owning shard is reachable */
+    NODE_MEMORY_LIMIT,
+    NODE_BAD_METADATA,
+    NODE_STATUSES,
+};
+
+/* Everything in it is borrowed until the next call that takes the node. */
+struct answer {
+    enum node_status status;
+    uint32_t shard;                  /* that the key belongs to */
+    struct slice value;              /* NODE_FOUND */
+    const struct metadata *metadata; /* what the client has now seen; NULL: what it sent, `asked` */
+    struct slice asked;              /* the metadata that came with the operation */
+    struct slice missing;            /* NODE_NOT_YET: items of a JSON array */
+    struct metadata_error error;     /* NODE_BAD_METADATA */
+};
+
+/* True: *answer is it. False: parked under `token`; the node has copied what it needs. */
+bool node_submit(struct node *n, uint64_t token, const struct op *op, struct answer *answer);
+
+/* The next parked operation that has ended, if any. */
+bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer);
+
+/* Nobody waits for the answer any more. */
+void node_cancel(struct node *n, uint64_t token);
+
+/* Fills *error and returns false when the metadata is not of our form. */
+bool node_check_metadata(struct node *n, struct slice metadata, struct metadata_error *error);
+
+/* ---- View and shards ---- */
+
+const struct peers *node_view(const struct node *n);
+enum peers_added node_view_add(struct node *n, const struct address *address);
+
+enum node_removed { NODE_REMOVED, NODE_REMOVED_UNKNOWN, NODE_REMOVED_LAST_MEMBER };
+enum node_removed node_view_remove(struct node *n, const struct address *address);
+
+const struct map *node_map(const struct node *n);
+uint32_t node_shard(const struct node *n); /* of this node, or SHARD_NONE */
+bool node_owns_slot(const struct node *n, uint32_t slot);
+
+/* False: nobody of that shard is reachable. */
+bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys);
+
+enum node_joined {
+    NODE_JOINED,
+    NODE_JOIN_NOT_IN_VIEW,
+    NODE_JOIN_OTHER_SHARD,
+    NODE_JOIN_UNREACHABLE,
+};
+enum node_joined node_add_member(struct node *n, uint32_t shard, const struct address *address);
+
+enum node_resharded { NODE_RESHARDED, NODE_RESHARD_TOO_FEW_NODES };
+enum node_resharded node_reshard(struct node *n, uint32_t shard_count);
+
+/* ---- What the shell and its reports look at ---- */
+
+struct node_stats {
+    uint64_t answered[OP_KINDS][NODE_STATUSES];
+    uint64_t parked_now, parked_bytes, parked_total;
+};
+
+const struct node_stats *node_stats(const struct node *n);
+const struct store *node_store(const struct node *n);
+const struct address *node_self(const struct node *n);
+const struct actors *node_actors(const struct node *n);
+
+/* Learns of a source of writes that is not this node. */
+uint32_t node_learn_actor(struct node *n, uint64_t id, const struct address *node, uint64_t boot,
+                          uint64_t group);
+
+#endif

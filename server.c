@@ -1,0 +1,616 @@
+/* Connections of clients. See server.h.
+ *
+ * Memory. A connection at rest is the struct below and nothing else. Input is read into one buffer
+ * that all connections share, and answers are written into another; only what is left over at the
+ * end of a connection's turn, a request that is not complete or answers that the client does not
+ * take, is copied into buffers of its own, which are freed when they are empty.
+ *
+ * Back-pressure. While a connection has answers that its client does not take, it reads and parses
+ * nothing, so it holds at most OUTPUT_BYTES_MAX plus one answer, and one shared buffer's worth of
+ * requests beside one that is not complete. The kernel's buffers fill up and the client has to wait.
+ *
+ * The states of a connection, each transition with the function that makes it:
+ *
+ *               on_accept                    begin_exchange: the node cannot answer yet
+ *   (new) ----------------> CONN_READING ------------------------------------> CONN_WAITING
+ *                            |  ^  ^ |      finish_exchange                      |
+ *                            |  |  +-|-------------------------------------------+
+ *                            |  |    | begin_exchange: a listing
+ *                            |  |    +---------------------------------------> CONN_STREAMING
+ *                            |  |           finish_exchange                      |
+ *                            |  +------------------------------------------------+
+ *                            |
+ *                            | finish_exchange: the last answer on this connection is made
+ *                            v
+ *                       CONN_CLOSING ---------------------> CONN_DRAINING --------> (freed)
+ *                            settle: the client has it all         end of file, or LINGER_MS
+ *
+ * CONN_DRAINING has sent its end of file and discards what still arrives: closing a socket with
+ * unread input resets the connection, and the client might never see the answer.
+ *
+ * Every event handler ends in settle(), which decides what the connection waits for next and is
+ * the only place, but for errors of the socket, where it may be freed.
+ */
+#include "server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api.h"
+#include "log.h"
+#include "sock.h"
+
+#define INPUT_BYTES       (64 * 1024)   /* read at once from one connection */
+#define OUTPUT_BYTES_MAX  (256 * 1024)  /* answers made before some must have been taken */
+#define PIECE_BYTES       (32 * 1024)   /* of a listing, made at once */
+#define KEEP_BYTES_MAX    (1024 * 1024) /* shared buffers larger than this are given back */
+#define ACCEPTS_PER_EVENT 64
+#define ACCEPT_PAUSE_MS   100           /* after descriptors ran out */
+#define STALL_MS          30000         /* a client that takes nothing of an answer for this long */
+#define LINGER_MS         2000          /* for a client to read its last answer */
+
+enum conn_state { CONN_READING, CONN_WAITING, CONN_STREAMING, CONN_CLOSING, CONN_DRAINING };
+
+struct conn {
+    struct watch watch;
+    struct timer timer;      /* fires at or before deadline_ms; see set_deadline */
+    uint64_t deadline_ms;
+    struct server *server;
+    struct sock sock;
+    uint32_t generation;     /* tells this connection from earlier ones on the same descriptor */
+    enum conn_state state;
+    bool peer_done;          /* the client will send no more */
+    bool unparsed;           /* `in` may hold a whole request */
+    bool continue_sent;      /* "100 Continue" for the request being read */
+    bool head_only;          /* the exchange under way: of a HEAD request */
+    bool client_1_0;         /* of HTTP/1.0 */
+    bool keep_alive;         /* the connection goes on after it */
+    struct http_parser parser;
+    struct buffer in;        /* starts with the first byte of a request */
+    struct buffer out;       /* what the client has not taken; from out_sent on */
+    size_t out_sent;
+    struct listing *listing; /* CONN_STREAMING; owned */
+};
+
+struct server {
+    struct turn turn;
+    struct reactor *reactor; /* borrowed */
+    struct api api;
+    struct server_config config;
+    struct watch listener;
+    struct timer accept_timer; /* accepting goes on then */
+    struct timer node_timer;   /* the node's next deadline: wakes the loop */
+    struct timer stop_timer;
+    bool stopping;
+    uint32_t generation;       /* of the last connection made */
+    struct conn **conns;       /* owned; by descriptor */
+    size_t conns_cap;
+    struct server_stats stats;
+    char *input;               /* shared: INPUT_BYTES */
+    struct buffer output;      /* shared: answers of the connection in hand */
+    struct reply reply;        /* shared: the answer being made */
+    char date[HTTP_DATE_BYTES];
+    uint64_t date_s;           /* the second that `date` tells */
+};
+
+/* ---- Tokens: how the node names a connection that waits ---- */
+
+static uint64_t token_of(const struct conn *c) {
+    return (uint64_t)c->generation << 32 | (uint32_t)c->watch.fd;
+}
+
+static struct conn *conn_of_token(const struct server *s, uint64_t token) {
+    size_t fd = (uint32_t)token;
+    struct conn *c = fd < s->conns_cap ? s->conns[fd] : NULL;
+    return c != NULL && c->generation == token >> 32 ? c : NULL;
+}
+
+/* ---- Deadlines ---- */
+
+/* The timer is only moved when the deadline comes nearer. When it fires too early, because the
+ * deadline has moved away since, it is set again: that is once an idle period, not once a request. */
+static void set_deadline(struct conn *c, uint64_t from_now_ms) {
+    c->deadline_ms = reactor_now_ms(c->server->reactor) + from_now_ms;
+    if (c->deadline_ms < c->timer.deadline_ms) {
+        reactor_set_timer(c->server->reactor, &c->timer, c->deadline_ms);
+    }
+}
+
+/* ---- Life ---- */
+
+static void on_conn_event(struct watch *w, unsigned events);
+static void on_conn_timer(struct timer *t);
+
+static void conn_free(struct conn *c) {
+    struct server *s = c->server;
+    if (c->state == CONN_WAITING) node_cancel(s->api.node, token_of(c));
+    reactor_unwatch(s->reactor, &c->watch);
+    reactor_cancel_timer(s->reactor, &c->timer);
+    s->conns[c->watch.fd] = NULL;
+    s->stats.connections_open--;
+    sock_close(&c->sock);
+    buffer_free(&c->in);
+    buffer_free(&c->out);
+    if (c->listing != NULL) listing_free(c->listing);
+    free(c);
+    if (s->stopping && s->stats.connections_open == 0) reactor_stop(s->reactor);
+}
+
+static void conn_create(struct server *s, struct sock sock) {
+    size_t fd = (size_t)sock.fd;
+    if (fd >= s->conns_cap) {
+        size_t cap = fd * 2 + 16;
+        s->conns = bytes_realloc(s->conns, cap * sizeof *s->conns);
+        memset(s->conns + s->conns_cap, 0, (cap - s->conns_cap) * sizeof *s->conns);
+        s->conns_cap = cap;
+    }
+    struct conn *c = bytes_alloc_zeroed(sizeof *c);
+    c->watch = (struct watch){.fd = sock.fd, .on_event = on_conn_event};
+    c->timer = (struct timer)TIMER_INIT(on_conn_timer);
+    c->server = s;
+    c->sock = sock;
+    c->generation = ++s->generation;
+    http_parser_reset(&c->parser);
+    if (!reactor_watch(s->reactor, &c->watch, REACTOR_READ)) {
+        log_line(LOG_WARN, "http: a connection cannot be watched: %s", strerror(errno));
+        sock_close(&c->sock);
+        free(c);
+        return;
+    }
+    s->conns[fd] = c;
+    s->stats.connections_open++;
+    s->stats.connections_accepted++;
+    set_deadline(c, s->config.idle_ms);
+}
+
+/* ---- Accepting ---- */
+
+/* Without descriptors or memory the listener would report the same connection for ever: it is left
+ * alone for a moment, and those that are connected are served. */
+static void pause_accepting(struct server *s) {
+    s->stats.connections_refused++;
+    log_line(LOG_WARN, "http: cannot accept: %s", strerror(errno));
+    reactor_change(s->reactor, &s->listener, 0);
+    reactor_set_timer(s->reactor, &s->accept_timer,
+                      reactor_now_ms(s->reactor) + ACCEPT_PAUSE_MS);
+}
+
+static void on_accept_timer(struct timer *t) {
+    struct server *s = CONTAINER_OF(t, struct server, accept_timer);
+    reactor_change(s->reactor, &s->listener, REACTOR_READ);
+}
+
+static void on_accept(struct watch *w, unsigned events) {
+    struct server *s = CONTAINER_OF(w, struct server, listener);
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        struct sock sock;
+        if (!sock_accept(w->fd, &sock)) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(s);
+            return;
+        }
+        conn_create(s, sock);
+    }
+}
+
+/* ---- Writing answers ---- */
+
+static struct slice date_now(struct server *s) {
+    uint64_t wall_ms = reactor_wall_ms(s->reactor);
+    if (wall_ms / 1000 != s->date_s) {
+        s->date_s = wall_ms / 1000;
+        http_date(s->date, wall_ms);
+    }
+    return (struct slice){s->date, sizeof s->date};
+}
+
+/* The head of s->reply, into the shared output. */
+static void put_head(struct conn *c) {
+    struct server *s = c->server;
+    bool streams = c->state == CONN_STREAMING;
+    struct http_head head = {
+        .status = s->reply.status,
+        .content_type = s->reply.content_type,
+        .allow = s->reply.allow,
+        .retry_after_s = s->reply.status == 503 ? API_RETRY_AFTER_S : 0,
+        .content_length = s->reply.body.len,
+        .chunked = streams && !c->client_1_0,
+        .until_close = streams && c->client_1_0,
+        .close = !c->keep_alive,
+        .keep_alive_1_0 = c->client_1_0,
+        .date = date_now(s),
+    };
+    http_put_head(&s->output, &head);
+    s->stats.requests++;
+    s->stats.responses_4xx += s->reply.status / 100 == 4;
+    s->stats.responses_5xx += s->reply.status / 100 == 5;
+}
+
+/* The answer is made: on to the next request, or to the end. */
+static void finish_exchange(struct conn *c) {
+    c->state = c->keep_alive ? CONN_READING : CONN_CLOSING;
+    set_deadline(c, c->server->config.idle_ms);
+}
+
+/* Writes s->reply, a whole answer. */
+static void put_reply(struct conn *c) {
+    struct server *s = c->server;
+    put_head(c);
+    if (!c->head_only) buffer_put(&s->output, buffer_slice(&s->reply.body));
+    finish_exchange(c);
+}
+
+/* An answer that ends the connection, made without asking the node. */
+static void put_refusal(struct conn *c, int status, const char *error) {
+    struct reply *reply = &c->server->reply;
+    reply->body.len = 0;
+    reply->allow = NULL;
+    api_put_error(reply, status, error);
+    c->keep_alive = false;
+    c->head_only = false;
+    put_reply(c);
+}
+
+/* ---- Exchanges ---- */
+
+/* A complete request stands in `bytes`, as the parser says. */
+static void begin_exchange(struct conn *c, const char *bytes) {
+    struct server *s = c->server;
+    struct api_request request = {
+        .method = c->parser.method,
+        .target = http_target(&c->parser, bytes),
+        .body = http_body(&c->parser, bytes),
+        .token = token_of(c),
+    };
+    c->head_only = c->parser.method == HTTP_HEAD;
+    c->client_1_0 = c->parser.minor_0;
+    c->keep_alive = c->parser.keep_alive && !s->stopping;
+    c->continue_sent = false;
+    s->reply.body.len = 0;
+    switch (api_handle(&s->api, &request, &s->reply)) {
+    case API_ANSWERED: put_reply(c); break;
+    case API_WAITS: c->state = CONN_WAITING; break;
+    case API_STREAMS:
+        c->state = CONN_STREAMING;
+        c->listing = s->reply.listing;
+        if (c->client_1_0) c->keep_alive = false; /* the end of the body is the end of file */
+        put_head(c);
+        break;
+    }
+}
+
+static void end_listing(struct conn *c) {
+    listing_free(c->listing);
+    c->listing = NULL;
+    finish_exchange(c);
+}
+
+/* Writes the next piece of a listing. */
+static void put_piece(struct conn *c) {
+    struct server *s = c->server;
+    struct buffer *piece = &s->reply.body;
+    if (c->head_only) {
+        end_listing(c);
+        return;
+    }
+    piece->len = 0;
+    bool more = listing_fill(c->listing, s->api.node, piece, PIECE_BYTES);
+    if (c->client_1_0) {
+        buffer_put(&s->output, buffer_slice(piece));
+    } else {
+        buffer_put_hex(&s->output, piece->len, 8);
+        buffer_put(&s->output, SLICE("\r\n"));
+        buffer_put(&s->output, buffer_slice(piece));
+        buffer_put(&s->output, more ? SLICE("\r\n") : SLICE("\r\n0\r\n\r\n"));
+    }
+    if (!more) end_listing(c);
+}
+
+/* ---- Reading requests ---- */
+
+static bool may_take_request(const struct conn *c) {
+    return c->state == CONN_READING && c->server->output.len < OUTPUT_BYTES_MAX;
+}
+
+/* Keeps what is left of the input: bytes[0..len), from the shared buffer or from c->in itself. */
+static void keep_input(struct conn *c, const char *bytes, size_t len) {
+    if (len == 0) {
+        buffer_free(&c->in);
+    } else if (c->in.len == 0) {
+        buffer_put(&c->in, (struct slice){bytes, len});
+    } else if (bytes != c->in.at || len != c->in.len) {
+        memmove(c->in.at, bytes, len);
+        c->in.len = len;
+    }
+}
+
+/* Answers the complete requests in bytes[0..len), as far as the client takes answers, and keeps
+ * the rest. */
+static void take_requests(struct conn *c, char *bytes, size_t len) {
+    bool starved = len == 0;
+    while (may_take_request(c) && !starved) {
+        switch (http_parse(&c->parser, bytes, &len)) {
+        case HTTP_MORE:
+            starved = true;
+            if (!http_wants_continue(&c->parser) || c->continue_sent) break;
+            c->continue_sent = true;
+            buffer_put(&c->server->output, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+            break;
+        case HTTP_DONE: {
+            size_t consumed = c->parser.consumed;
+            begin_exchange(c, bytes);
+            http_parser_reset(&c->parser);
+            bytes += consumed;
+            len -= consumed;
+            starved = len == 0;
+            break;
+        }
+        case HTTP_BAD: {
+            int status = c->parser.status;
+            const char *error = c->parser.error;
+            http_parser_reset(&c->parser);
+            put_refusal(c, status, error);
+            len = 0;
+            break;
+        }
+        }
+    }
+    if (c->state == CONN_CLOSING) len = 0; /* nothing more is read from this client */
+    c->unparsed = !starved && len > 0;
+    keep_input(c, bytes, len);
+}
+
+static void read_input(struct conn *c) {
+    struct server *s = c->server;
+    long n = sock_read(&c->sock, s->input, INPUT_BYTES);
+    if (n == SOCK_AGAIN) return;
+    if (n < 0) {
+        c->peer_done = true;
+        return;
+    }
+    s->stats.bytes_received += (uint64_t)n;
+    if (c->state == CONN_DRAINING) return;
+    bool begins = c->in.len == 0;
+    if (begins) {
+        take_requests(c, s->input, (size_t)n);
+    } else {
+        buffer_put(&c->in, (struct slice){s->input, (size_t)n});
+        take_requests(c, c->in.at, c->in.len);
+    }
+    if (begins && c->in.len > 0) set_deadline(c, s->config.request_ms);
+}
+
+/* ---- Sending ---- */
+
+/* Sends the shared output and keeps what the client does not take. False: the socket is broken. */
+static bool send_output(struct conn *c) {
+    struct buffer *output = &c->server->output;
+    if (output->len == 0) return true;
+    long n = sock_write(&c->sock, output->at, output->len);
+    size_t sent = n > 0 ? (size_t)n : 0;
+    c->server->stats.bytes_sent += sent;
+    if (sent < output->len) {
+        buffer_put(&c->out, (struct slice){output->at + sent, output->len - sent});
+        c->out_sent = 0;
+        set_deadline(c, STALL_MS);
+    }
+    output->len = 0;
+    if (output->cap > KEEP_BYTES_MAX) buffer_free(output);
+    if (c->server->reply.body.cap > KEEP_BYTES_MAX) buffer_free(&c->server->reply.body);
+    return n != SOCK_BROKEN;
+}
+
+/* Sends what the client has not taken so far. False: the socket is broken. */
+static bool send_kept(struct conn *c) {
+    if (c->out.len == 0) return true;
+    long n = sock_write(&c->sock, c->out.at + c->out_sent, c->out.len - c->out_sent);
+    if (n == SOCK_BROKEN) return false;
+    if (n <= 0) return true;
+    c->server->stats.bytes_sent += (uint64_t)n;
+    c->out_sent += (size_t)n;
+    set_deadline(c, STALL_MS);
+    if (c->out_sent < c->out.len) return true;
+    buffer_free(&c->out);
+    set_deadline(c, c->server->config.idle_ms);
+    return true;
+}
+
+/* ---- Going on ---- */
+
+/* Makes the answers that can be made now, one round of them, and sends them. False: the socket is
+ * broken. */
+static bool go_on(struct conn *c) {
+    if (c->out.len > 0) return true; /* the client has answers to take first */
+    if (c->unparsed && c->state == CONN_READING) take_requests(c, c->in.at, c->in.len);
+    if (c->state == CONN_STREAMING) put_piece(c);
+    return send_output(c);
+}
+
+/* What the connection waits for next; frees it when that is nothing. */
+static void settle(struct conn *c) {
+    bool sending = c->out.len > 0;
+    if (c->state == CONN_CLOSING && !sending) {
+        sock_finish_writing(&c->sock);
+        c->state = CONN_DRAINING;
+        set_deadline(c, LINGER_MS);
+    }
+    bool more_to_make = c->state == CONN_STREAMING || (c->state == CONN_READING && c->unparsed);
+    bool at_rest = c->state == CONN_READING && !sending && !more_to_make;
+    if (c->peer_done && (at_rest || c->state == CONN_DRAINING)) {
+        conn_free(c);
+        return;
+    }
+    bool reads = !c->peer_done && (at_rest || c->state == CONN_DRAINING);
+    /* A client that takes answers gets the next round when it can take it: in a later turn, so
+     * that other connections have theirs first. */
+    bool writes = sending || more_to_make;
+    reactor_change(c->server->reactor, &c->watch,
+                   (reads ? REACTOR_READ : 0u) | (writes ? REACTOR_WRITE : 0u));
+}
+
+static void on_conn_event(struct watch *w, unsigned events) {
+    struct conn *c = CONTAINER_OF(w, struct conn, watch);
+    bool whole = true;
+    if ((events & REACTOR_HANGUP) && !(events & REACTOR_READ)) whole = false;
+    if (whole && (events & REACTOR_WRITE)) whole = send_kept(c);
+    if (whole && (events & REACTOR_READ)) read_input(c);
+    if (whole && go_on(c)) {
+        settle(c);
+    } else {
+        c->server->output.len = 0;
+        conn_free(c);
+    }
+}
+
+/* The deadline has passed: what was it for? */
+static void on_deadline(struct conn *c) {
+    bool reading = c->state == CONN_READING && c->out.len == 0;
+    c->server->stats.connections_timed_out += c->state != CONN_DRAINING;
+    if (reading && c->in.len > 0) {
+        put_refusal(c, 408, "Request was not complete in time");
+        buffer_free(&c->in);
+        if (send_output(c)) {
+            settle(c);
+            return;
+        }
+    }
+    conn_free(c);
+}
+
+static void on_conn_timer(struct timer *t) {
+    struct conn *c = CONTAINER_OF(t, struct conn, timer);
+    struct server *s = c->server;
+    if (c->deadline_ms > reactor_now_ms(s->reactor)) {
+        reactor_set_timer(s->reactor, t, c->deadline_ms);
+    } else if (c->state == CONN_WAITING) {
+        set_deadline(c, s->config.idle_ms); /* the node has a deadline of its own */
+    } else {
+        on_deadline(c);
+    }
+}
+
+/* ---- Turns ---- */
+
+static void on_turn_start(struct turn *t) {
+    struct server *s = CONTAINER_OF(t, struct server, turn);
+    node_set_time(s->api.node, reactor_now_ms(s->reactor), reactor_wall_ms(s->reactor));
+}
+
+/* The answer of a connection that waited is in s->reply. */
+static void answer_waiting(struct conn *c) {
+    assert(c->state == CONN_WAITING);
+    c->keep_alive = c->keep_alive && !c->server->stopping;
+    put_reply(c);
+    if (send_output(c) && go_on(c)) {
+        settle(c);
+    } else {
+        conn_free(c);
+    }
+}
+
+static void on_turn_end(struct turn *t) {
+    struct server *s = CONTAINER_OF(t, struct server, turn);
+    uint64_t token;
+    for (;;) {
+        s->reply.body.len = 0;
+        s->reply.allow = NULL;
+        if (!api_take_answer(&s->api, &token, &s->reply)) break;
+        struct conn *c = conn_of_token(s, token);
+        assert(c != NULL); /* conn_free() cancels */
+        answer_waiting(c);
+    }
+    uint64_t deadline_ms = node_deadline_ms(s->api.node);
+    if (deadline_ms != s->node_timer.deadline_ms) {
+        reactor_set_timer(s->reactor, &s->node_timer, deadline_ms);
+    }
+}
+
+static void on_node_timer(struct timer *t) {
+    (void)t; /* waking up was all: the turn around it does the rest */
+}
+
+/* ---- The server ---- */
+
+static void on_stop_timer(struct timer *t) {
+    struct server *s = CONTAINER_OF(t, struct server, stop_timer);
+    log_line(LOG_WARN, "http: %llu connections closed unfinished",
+             (unsigned long long)s->stats.connections_open);
+    reactor_stop(s->reactor);
+}
+
+struct server *server_create(struct reactor *r, struct node *n,
+                             const struct server_config *config) {
+    int fd = sock_listen(config->bind_ipv4, config->port);
+    if (fd < 0) return NULL;
+    struct server *s = bytes_alloc_zeroed(sizeof *s);
+    s->turn = (struct turn){on_turn_start, on_turn_end};
+    s->reactor = r;
+    s->config = *config;
+    s->api = (struct api){.node = n, .stats = &s->stats};
+    s->listener = (struct watch){.fd = fd, .on_event = on_accept};
+    s->accept_timer = (struct timer)TIMER_INIT(on_accept_timer);
+    s->node_timer = (struct timer)TIMER_INIT(on_node_timer);
+    s->stop_timer = (struct timer)TIMER_INIT(on_stop_timer);
+    s->input = bytes_alloc(INPUT_BYTES);
+    if (!reactor_watch(r, &s->listener, REACTOR_READ)) {
+        server_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void server_free(struct server *s) {
+    s->stopping = false;
+    for (size_t fd = 0; fd < s->conns_cap; fd++) {
+        if (s->conns[fd] != NULL) conn_free(s->conns[fd]);
+    }
+    reactor_cancel_timer(s->reactor, &s->accept_timer);
+    reactor_cancel_timer(s->reactor, &s->node_timer);
+    reactor_cancel_timer(s->reactor, &s->stop_timer);
+    if (s->listener.fd >= 0) {
+        reactor_unwatch(s->reactor, &s->listener);
+        struct sock listener = {s->listener.fd};
+        sock_close(&listener);
+    }
+    free(s->conns);
+    free(s->input);
+    buffer_free(&s->output);
+    buffer_free(&s->reply.body);
+    buffer_free(&s->api.scratch);
+    free(s);
+}
+
+struct turn *server_turn(struct server *s) {
+    return &s->turn;
+}
+
+/* Requests that have arrived are answered; a connection that has none is done. */
+static void stop_conn(struct conn *c) {
+    c->keep_alive = false;
+    if (c->state == CONN_READING && !c->unparsed && c->out.len == 0 && !c->peer_done) {
+        read_input(c);
+        if (c->state == CONN_READING && c->in.len == 0) c->peer_done = true;
+    }
+    if (go_on(c)) {
+        settle(c);
+    } else {
+        conn_free(c);
+    }
+}
+
+void server_stop(struct server *s) {
+    if (s->stopping) return;
+    s->stopping = true;
+    reactor_cancel_timer(s->reactor, &s->accept_timer);
+    reactor_unwatch(s->reactor, &s->listener);
+    struct sock listener = {s->listener.fd};
+    sock_close(&listener);
+    s->listener.fd = -1;
+    reactor_set_timer(s->reactor, &s->stop_timer, reactor_now_ms(s->reactor) + SERVER_STOP_MS);
+    for (size_t fd = 0; fd < s->conns_cap; fd++) {
+        if (s->conns[fd] != NULL) stop_conn(s->conns[fd]);
+    }
+    if (s->stats.connections_open == 0) reactor_stop(s->reactor);
+}

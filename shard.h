@@ -1,0 +1,48 @@
+/* The map: which shard owns which slot, and which nodes form which shard.
+ *
+ * A key lives in one of SHARD_SLOTS slots, for ever: CRC-32 of its bytes, modulo. A map deals the
+ * slots to shards and the nodes to shards. It is immutable and the same object for the whole
+ * cluster, named by a hash of its content; a later map replaces it as a whole. The slots of one
+ * shard of one map, with all its members dead or alive, are a *group*.
+ *
+ * The first map needs no message: every node computes it from VIEW and SHARD_COUNT, slot s in shard
+ * s mod SHARD_COUNT, node i of the sorted VIEW in shard i mod SHARD_COUNT.
+ */
+#ifndef KVS_SHARD_H
+#define KVS_SHARD_H
+
+#include "address.h"
+#include "bytes.h"
+
+#define SHARD_SLOTS     1024
+#define SHARD_COUNT_MAX 64
+#define SHARD_NONE      UINT32_MAX
+#define SHARD_ID_BYTES  4 /* "s63" and NUL */
+
+struct map {
+    uint64_t id;
+    uint32_t epoch;
+    bool is_explicit; /* made by a request or by SHARD_COUNT, not by default */
+    uint32_t shard_count;
+    uint8_t shard_of_slot[SHARD_SLOTS];
+    uint64_t group[SHARD_COUNT_MAX]; /* the id of each shard's group */
+    uint32_t node_count;
+    struct address *nodes;           /* owned; sorted */
+    uint32_t *shard_of_node;         /* owned; by index in nodes */
+};
+
+uint32_t shard_slot(struct slice key);
+
+/* The first map. `nodes` is sorted and without repeats; copied. 1 <= shard_count <= node_count and
+ * SHARD_COUNT_MAX. */
+struct map *map_create_first(const struct address *nodes, uint32_t node_count,
+                             uint32_t shard_count, bool is_explicit);
+void map_free(struct map *m);
+
+uint32_t map_shard_of_node(const struct map *m, const struct address *node); /* or SHARD_NONE */
+
+/* "s0" to "s63" and back; SHARD_NONE for any other text or a shard that the map has not. */
+void shard_id_text(uint32_t shard, char out[SHARD_ID_BYTES]);
+uint32_t shard_of_id_text(const struct map *m, struct slice text);
+
+#endif

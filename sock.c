@@ -1,0 +1,71 @@
+/* TCP sockets. See sock.h. */
+#include "sock.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LISTEN_BACKLOG 4096 /* the kernel lowers it to somaxconn */
+
+static const int ON = 1;
+
+int sock_listen(uint32_t ipv4, uint16_t port) {
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &ON, sizeof ON);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET,
+        .sin_port = htons(port),
+        .sin_addr.s_addr = htonl(ipv4),
+    };
+    if (bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
+        listen(fd, LISTEN_BACKLOG) != 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+bool sock_accept(int listener, struct sock *out) {
+    do {
+        out->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } while (out->fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    if (out->fd < 0) return false;
+    /* Answers go out as whole batches; waiting for more would only delay them. */
+    setsockopt(out->fd, IPPROTO_TCP, TCP_NODELAY, &ON, sizeof ON);
+    return true;
+}
+
+static long failure(void) {
+    return errno == EAGAIN || errno == EWOULDBLOCK ? SOCK_AGAIN : SOCK_BROKEN;
+}
+
+long sock_read(struct sock *s, char *into, size_t size) {
+    ssize_t n;
+    do {
+        n = recv(s->fd, into, size, 0);
+    } while (n < 0 && errno == EINTR);
+    if (n == 0) return SOCK_END;
+    return n > 0 ? (long)n : failure();
+}
+
+long sock_write(struct sock *s, const char *from, size_t len) {
+    ssize_t n;
+    do {
+        n = send(s->fd, from, len, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n >= 0 ? (long)n : failure();
+}
+
+void sock_finish_writing(struct sock *s) {
+    shutdown(s->fd, SHUT_WR);
+}
+
+void sock_close(struct sock *s) {
+    close(s->fd);
+    s->fd = -1;
+}

@@ -1,0 +1,34 @@
+/* Byte streams over TCP: the one place where sockets are read and written, and the seam at which
+ * transport encryption will come in.
+ *
+ * Everything is non-blocking. Reading and writing return how many bytes went, or one of
+ * SOCK_AGAIN (come back when the reactor says so), SOCK_END (the other side has sent all it will
+ * send) and SOCK_BROKEN (close it).
+ */
+#ifndef KVS_SOCK_H
+#define KVS_SOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SOCK_AGAIN  (-1)
+#define SOCK_END    (-2)
+#define SOCK_BROKEN (-3)
+
+struct sock {
+    int fd;
+};
+
+/* A listening socket's descriptor, or -1 with errno set. `ipv4` in host order. */
+int sock_listen(uint32_t ipv4, uint16_t port);
+
+/* Accepts one connection. False with errno set: EAGAIN when none waits. */
+bool sock_accept(int listener, struct sock *out);
+
+long sock_read(struct sock *s, char *into, size_t size);
+long sock_write(struct sock *s, const char *from, size_t len);
+void sock_finish_writing(struct sock *s); /* the other side reads an end of file */
+void sock_close(struct sock *s);
+
+#endif
