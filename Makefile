@@ -9,7 +9,7 @@ VARIANT ?= release
 OUT     := build/$(VARIANT)
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-CFLAGS_release  := -O2 -g
+CFLAGS_release  := -O3 -g $(if $(findstring clang,$(CC)),,-flto=auto)
 CFLAGS_asan     := $(SANITIZE)
 CFLAGS_unsigned := $(SANITIZE) -funsigned-char
 CFLAGS_clang    := $(SANITIZE)

@@ -13,7 +13,8 @@ static bool parse_ipv4(struct slice host, uint32_t *out) {
     size_t at = 0;
     for (int part = 0; part < 4; part++) {
         size_t from = at;
-        while (at < host.len && host.at[at] != '.') at++;
+        while (at < host.len && host.at[at] != '.')
+            at++;
         uint64_t n;
         if (at - from > 3 || !slice_to_u64((struct slice){host.at + from, at - from}, &n)) {
             return false;
@@ -73,7 +74,8 @@ static const char *parse_host(struct slice host, struct address *out) {
 const char *address_parse(struct slice text, struct address *out) {
     *out = (struct address){0};
     size_t colon = text.len;
-    while (colon > 0 && text.at[colon - 1] != ':') colon--;
+    while (colon > 0 && text.at[colon - 1] != ':')
+        colon--;
     if (colon == 0) return "expected HOST:PORT";
 
     const char *error = parse_host((struct slice){text.at, colon - 1}, out);

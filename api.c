@@ -15,8 +15,8 @@
 #define KEY_CODE_POINTS_MAX 50
 _Static_assert(KEY_CODE_POINTS_MAX * 4 <= STORE_KEY_BYTES_MAX, "every legal key fits the store");
 
-static const char TYPE_JSON[] = "application/json";
-static const char TYPE_PROMETHEUS[] = "text/plain; version=0.0.4; charset=utf-8";
+#define TYPE_JSON       SLICE("application/json")
+#define TYPE_PROMETHEUS SLICE("text/plain; version=0.0.4; charset=utf-8")
 
 /* ---- Writing answers ---- */
 
@@ -68,30 +68,36 @@ static enum api_outcome answer_malformed(struct reply *reply, const char *subjec
 
 /* ---- Reading bodies ---- */
 
-/* The members that any route looks at; absent ones are empty. */
+/* The members that any route looks at, as JSON text; absent ones are empty. The metadata goes to
+ * api->claim. */
 struct body {
-    struct slice value, metadata, socket_address, shard_count; /* JSON text */
+    struct slice value, socket_address, shard_count;
 };
 
-static struct slice *member_of(struct body *b, struct slice name) {
-    if (json_name_is(name, "causal-metadata")) return &b->metadata;
-    if (json_name_is(name, "value")) return &b->value;
-    if (json_name_is(name, "socket-address")) return &b->socket_address;
-    if (json_name_is(name, "shard-count")) return &b->shard_count;
-    return NULL;
+static void read_member(struct api *api, struct body *b, struct json_reader *r, struct slice name) {
+    if (json_name_is(name, SLICE("causal-metadata"))) {
+        node_read_claim(api->node, &api->claim, r);
+    } else if (json_name_is(name, SLICE("value"))) {
+        json_read_value(r, &b->value);
+    } else if (json_name_is(name, SLICE("socket-address"))) {
+        json_read_value(r, &b->socket_address);
+    } else if (json_name_is(name, SLICE("shard-count"))) {
+        json_read_value(r, &b->shard_count);
+    } else {
+        json_skip(r);
+    }
 }
 
 /* An empty body has no members. False: malformed, and answered. */
-static bool read_body(struct slice text, struct body *b, struct reply *reply) {
+static bool read_body(struct api *api, struct slice text, struct body *b, struct reply *reply) {
     *b = (struct body){0};
+    claim_clear(&api->claim);
     if (text.len == 0) return true;
     struct json_reader r = json_reader_of(text);
-    struct slice name, ignored;
+    struct slice name;
     json_enter_object(&r);
-    while (json_next_member(&r, &name)) {
-        struct slice *member = member_of(b, name);
-        json_read_value(&r, member != NULL ? member : &ignored);
-    }
+    while (json_next_member(&r, &name))
+        read_member(api, b, &r, name);
     if (json_finish(&r)) return true;
     answer_malformed(reply, "Malformed JSON", json_error_offset(&r), r.error);
     return false;
@@ -122,72 +128,70 @@ static bool read_address(struct api *api, struct slice json, struct address *out
 
 /* ---- Operations on keys ---- */
 
+#define EMPTY_METADATA "{\"maps\":[],\"time\":\"0000000000000000\",\"clock\":{}}"
+
 /* The metadata that the client sent, given back as it came, or the empty one in its place. */
 static void put_asked_metadata(struct reply *reply, struct slice asked) {
-    bool none = asked.len == 0 || asked.at[0] != '{';
-    put(reply, none ? SLICE("{\"maps\":[],\"time\":\"0000000000000000\",\"clock\":{}}") : asked);
+    static const struct slice empty = {EMPTY_METADATA, sizeof EMPTY_METADATA - 1};
+    put(reply, asked.len == 0 ? empty : asked);
 }
 
 /* {"error":...,"causal-metadata":...}: refused before the node was asked. */
-static enum api_outcome refuse_operation(struct api *api, struct reply *reply, int status,
-                                         const char *error, struct slice asked) {
-    struct metadata_error ignored;
+static enum api_outcome refuse_operation(const struct api *api, struct reply *reply, int status,
+                                         const char *error) {
+    if (api->claim.form == CLAIM_BAD) return answer_error(reply, status, error);
     reply->status = status;
     put(reply, SLICE("{\"error\":\""));
     put(reply, slice_of(error));
-    if (node_check_metadata(api->node, asked, &ignored)) {
-        put(reply, SLICE("\",\"causal-metadata\":"));
-        put_asked_metadata(reply, asked);
-        put(reply, SLICE("}"));
-    } else {
-        put(reply, SLICE("\"}"));
-    }
+    put(reply, SLICE("\",\"causal-metadata\":"));
+    put_asked_metadata(reply, api->claim.text);
+    put(reply, SLICE("}"));
     return API_ANSWERED;
 }
 
 /* How each result of the node is told. */
 static const struct {
     int status;
-    const char *name, *text;
+    struct slice text; /* how the body begins */
 } ANSWERS[NODE_STATUSES] = {
-    [NODE_FOUND] = {200, "result", "found"},
-    [NODE_CREATED] = {201, "result", "created"},
-    [NODE_REPLACED] = {200, "result", "replaced"},
-    [NODE_DELETED] = {200, "result", "deleted"},
-    [NODE_NO_KEY] = {404, "error", "Key does not exist"},
-    [NODE_NOT_YET] = {503, "error", "Causal dependencies not satisfied; try again later"},
-    [NODE_CANNOT_FORWARD] = {503, "error", "Cannot forward request"},
-    [NODE_MEMORY_LIMIT] = {507, "error", "Memory limit reached"},
+#define ANSWER(status, text)                                                                       \
+    {                                                                                              \
+        status, {                                                                                  \
+            text, sizeof(text) - 1                                                                 \
+        }                                                                                          \
+    }
+    [NODE_FOUND] = ANSWER(200, "{\"result\":\"found\","),
+    [NODE_CREATED] = ANSWER(201, "{\"result\":\"created\","),
+    [NODE_REPLACED] = ANSWER(200, "{\"result\":\"replaced\","),
+    [NODE_DELETED] = ANSWER(200, "{\"result\":\"deleted\","),
+    [NODE_NO_KEY] = ANSWER(404, "{\"error\":\"Key does not exist\","),
+    [NODE_NOT_YET] =
+        ANSWER(503, "{\"error\":\"Causal dependencies not satisfied; try again later\","),
+    [NODE_CANNOT_FORWARD] = ANSWER(503, "{\"error\":\"Cannot forward request\","),
+    [NODE_MEMORY_LIMIT] = ANSWER(507, "{\"error\":\"Memory limit reached\","),
+#undef ANSWER
 };
 
 static void put_answer(const struct api *api, const struct answer *a, struct reply *reply) {
-    if (a->status == NODE_BAD_METADATA) {
-        answer_malformed(reply, "Malformed causal-metadata", a->error.offset, a->error.what);
-        return;
-    }
     char shard[SHARD_ID_BYTES];
+    shard_id_text(a->shard, shard);
     reply->status = ANSWERS[a->status].status;
-    put(reply, SLICE("{\""));
-    put(reply, slice_of(ANSWERS[a->status].name));
-    put(reply, SLICE("\":\""));
-    put(reply, slice_of(ANSWERS[a->status].text));
+    put(reply, ANSWERS[a->status].text);
     if (a->status == NODE_FOUND) {
-        put(reply, SLICE("\",\"value\":"));
+        put(reply, SLICE("\"value\":"));
         put(reply, a->value);
-        put(reply, SLICE(",\"causal-metadata\":"));
+        put(reply, SLICE(","));
     } else if (a->status == NODE_NOT_YET) {
-        put(reply, SLICE("\",\"missing\":["));
+        put(reply, SLICE("\"missing\":["));
         put(reply, a->missing);
-        put(reply, SLICE("],\"causal-metadata\":"));
-    } else {
-        put(reply, SLICE("\",\"causal-metadata\":"));
+        put(reply, SLICE("],"));
     }
+    put(reply, SLICE("\"causal-metadata\":"));
     if (a->metadata != NULL) {
         metadata_put(&reply->body, a->metadata, node_actors(api->node));
     } else {
         put_asked_metadata(reply, a->asked);
     }
-    shard_id_text(a->shard, shard);
     put(reply, SLICE(",\"shard-id\":\""));
     put(reply, slice_of(shard));
     put(reply, SLICE("\"}"));
@@ -214,21 +218,22 @@ static enum op_kind op_of_method(enum http_method method) {
 static enum api_outcome handle_key(struct api *api, const struct api_request *request,
                                    struct slice rest, struct reply *reply) {
     struct body body;
-    struct op op = {.kind = op_of_method(request->method)};
+    struct op op = {.kind = op_of_method(request->method), .claim = &api->claim};
     size_t code_points = 0;
-    if (!read_body(request->body, &body, reply)) return API_ANSWERED;
-    op.metadata = body.metadata;
+    if (!read_body(api, request->body, &body, reply)) return API_ANSWERED;
     op.value = body.value;
     if (op.kind == OP_PUT && body.value.len == 0) {
-        return refuse_operation(api, reply, 400, "PUT request does not specify a value",
-                                op.metadata);
+        return refuse_operation(api, reply, 400, "PUT request does not specify a value");
     }
     const char *error = read_key(api, rest, &op.key, &code_points);
-    if (error != NULL) return refuse_operation(api, reply, 400, error, op.metadata);
+    if (error != NULL) return refuse_operation(api, reply, 400, error);
     if (code_points > KEY_CODE_POINTS_MAX) {
-        return op.kind == OP_PUT
-                   ? refuse_operation(api, reply, 400, "Key is too long", op.metadata)
-                   : refuse_operation(api, reply, 404, "Key does not exist", op.metadata);
+        return op.kind == OP_PUT ? refuse_operation(api, reply, 400, "Key is too long")
+                                 : refuse_operation(api, reply, 404, "Key does not exist");
+    }
+    if (api->claim.form == CLAIM_BAD) {
+        return answer_malformed(reply, "Malformed causal-metadata", api->claim.error_offset,
+                                api->claim.error);
     }
 
     struct answer answer;
@@ -261,12 +266,13 @@ static const char *read_query(struct api *api, struct slice query, struct listin
         query.at += passed;
         query.len -= passed;
 
-        const char *equals = memchr(pair.at, '=', pair.len);
-        if (equals == NULL) continue;
-        struct slice name = {pair.at, (size_t)(equals - pair.at)};
-        struct slice escaped = {equals + 1, pair.len - name.len - 1};
+        const char *equals = pair.len > 0 ? memchr(pair.at, '=', pair.len) : NULL;
+        struct slice name = {pair.at, equals != NULL ? (size_t)(equals - pair.at) : pair.len};
+        struct slice escaped = {pair.at + pair.len, 0};
+        if (equals != NULL) escaped = (struct slice){equals + 1, pair.len - name.len - 1};
         size_t from = api->scratch.len;
-        if (!http_percent_decode(escaped, &api->scratch)) return "Malformed percent escape in query";
+        if (!http_percent_decode(escaped, &api->scratch))
+            return "Malformed percent escape in query";
         struct slice value = {api->scratch.at + from, api->scratch.len - from};
         if (slice_equal(name, SLICE("prefix"))) q->prefix = value;
         if (slice_equal(name, SLICE("after"))) q->after = value;
@@ -284,7 +290,7 @@ static enum api_outcome handle_listing(struct api *api, const struct api_request
     struct listing_query q;
     struct body ignored;
     (void)rest;
-    if (!read_body(request->body, &ignored, reply)) return API_ANSWERED;
+    if (!read_body(api, request->body, &ignored, reply)) return API_ANSWERED;
     http_split_target(request->target, &path, &query);
     const char *error = read_query(api, query, &q);
     if (error != NULL) return answer_error(reply, 400, error);
@@ -331,7 +337,7 @@ static enum api_outcome handle_view(struct api *api, const struct api_request *r
     struct body body;
     struct address address;
     (void)rest;
-    if (!read_body(request->body, &body, reply)) return API_ANSWERED;
+    if (!read_body(api, request->body, &body, reply)) return API_ANSWERED;
     if (request->method == HTTP_GET || request->method == HTTP_HEAD) return show_view(api, reply);
     if (!read_address(api, body.socket_address, &address, reply)) return API_ANSWERED;
     return request->method == HTTP_PUT ? add_to_view(api, &address, reply)
@@ -413,7 +419,7 @@ static enum api_outcome handle_add_member(struct api *api, const struct api_requ
                                           struct slice rest, struct reply *reply) {
     struct body body;
     struct address address;
-    if (!read_body(request->body, &body, reply)) return API_ANSWERED;
+    if (!read_body(api, request->body, &body, reply)) return API_ANSWERED;
     uint32_t shard = shard_of_id_text(node_map(api->node), rest);
     if (shard == SHARD_NONE) return unknown_shard(reply);
     if (!read_address(api, body.socket_address, &address, reply)) return API_ANSWERED;
@@ -447,7 +453,7 @@ static enum api_outcome handle_reshard(struct api *api, const struct api_request
     struct body body;
     uint32_t count;
     (void)rest;
-    if (!read_body(request->body, &body, reply)) return API_ANSWERED;
+    if (!read_body(api, request->body, &body, reply)) return API_ANSWERED;
     if (request->method != HTTP_PUT) { /* no move can be under way yet */
         put(reply, SLICE("{\"state\":\"settled\",\"keys-moved\":0,\"keys-to-go\":0}"));
         return API_ANSWERED;
@@ -485,6 +491,15 @@ static enum api_outcome handle_metrics(struct api *api, const struct api_request
 
 /* ---- Routes ---- */
 
+void api_init(struct api *api, struct node *node, const struct server_stats *stats) {
+    *api = (struct api){.node = node, .stats = stats};
+}
+
+void api_free(struct api *api) {
+    buffer_free(&api->scratch);
+    claim_free(&api->claim);
+}
+
 enum verbs { VERB_GET = 1, VERB_PUT = 2, VERB_DELETE = 4 };
 
 typedef enum api_outcome (*handler)(struct api *api, const struct api_request *request,
@@ -497,7 +512,8 @@ static const struct route {
     const char *allow;
     handler handle;
 } ROUTES[] = {
-#define ROUTE(path, verbs, allow, handle) {{path, sizeof(path) - 1}, verbs, allow, handle}
+#define ROUTE(path, verbs, allow, handle)                                                          \
+    { {path, sizeof(path) - 1}, verbs, allow, handle }
     ROUTE("/kvs/", VERB_GET | VERB_PUT | VERB_DELETE, "GET, HEAD, PUT, DELETE", handle_key),
     ROUTE("/kvs", VERB_GET, "GET, HEAD", handle_listing),
     ROUTE("/view", VERB_GET | VERB_PUT | VERB_DELETE, "GET, HEAD, PUT, DELETE", handle_view),

@@ -19,7 +19,11 @@ struct api {
     struct node *node;                /* borrowed */
     const struct server_stats *stats; /* borrowed; for /metrics */
     struct buffer scratch;            /* owned; a decoded key or query */
+    struct claim claim;               /* owned; the metadata of the request in hand */
 };
+
+void api_init(struct api *api, struct node *node, const struct server_stats *stats);
+void api_free(struct api *api);
 
 struct api_request {
     enum http_method method;
@@ -30,7 +34,7 @@ struct api_request {
 
 struct reply {
     int status;
-    const char *content_type;
+    struct slice content_type;
     const char *allow;       /* 405: the verbs of that path, or NULL */
     struct buffer body;      /* the caller's, emptied before use */
     struct listing *listing; /* API_STREAMS: the body; taken by the caller */

@@ -54,25 +54,53 @@ bool slice_to_u64(struct slice s, uint64_t *out) {
     return true;
 }
 
-/* ---- Hexadecimal ---- */
+/* ---- Hexadecimal, eight digits at once ---- */
 
-static const char HEX_DIGITS[] = "0123456789abcdef";
+/* The eight digits of n as a little-endian word of text. */
+static uint64_t hex8_encode(uint32_t n) {
+    uint64_t x = n; /* spread the nibbles, one to a byte, the last digit lowest */
+    x = (x << 16 | x) & 0x0000FFFF0000FFFFu;
+    x = (x << 8 | x) & 0x00FF00FF00FF00FFu;
+    x = (x << 4 | x) & EACH_BYTE(0x0F);
+    uint64_t letters = (x + EACH_BYTE(6)) >> 4 & EACH_BYTE(1); /* 1 where the digit is over 9 */
+    x += EACH_BYTE('0') + letters * ('a' - '0' - 10);
+    return __builtin_bswap64(x); /* the first digit lowest */
+}
 
-static int hex_digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return -1;
+/* The number behind eight digits; text that is none gives some number. */
+static uint32_t hex8_decode(uint64_t text) {
+    uint64_t x = __builtin_bswap64(text);
+    x = (x & EACH_BYTE(0x0F)) + 9 * (x >> 6 & EACH_BYTE(1)); /* letters have bit 6 */
+    x = (x >> 4 | x) & 0x00FF00FF00FF00FFu;
+    x = (x >> 8 | x) & 0x0000FFFF0000FFFFu;
+    return (uint32_t)(x >> 16 | x);
+}
+
+bool hex32_parse(const char *at, uint32_t *out) {
+    uint64_t text = word_load(at);
+    uint32_t n = hex8_decode(text);
+    if (hex8_encode(n) != text) return false; /* not what we would have written */
+    *out = n;
+    return true;
 }
 
 bool hex64_parse(const char *at, uint64_t *out) {
-    uint64_t n = 0;
-    for (int i = 0; i < 16; i++) {
-        int digit = hex_digit(at[i]);
-        if (digit < 0) return false;
-        n = n << 4 | (unsigned)digit;
-    }
-    *out = n;
+    uint32_t high, low;
+    if (!hex32_parse(at, &high) || !hex32_parse(at + 8, &low)) return false;
+    *out = (uint64_t)high << 32 | low;
     return true;
+}
+
+void buffer_put_hex32(struct buffer *b, uint32_t n) {
+    uint64_t text = htole64(hex8_encode(n));
+    buffer_reserve(b, sizeof text);
+    memcpy(b->at + b->len, &text, sizeof text);
+    b->len += sizeof text;
+}
+
+void buffer_put_hex64(struct buffer *b, uint64_t n) {
+    buffer_put_hex32(b, (uint32_t)(n >> 32));
+    buffer_put_hex32(b, (uint32_t)n);
 }
 
 /* ---- Buffers ---- */
@@ -87,25 +115,23 @@ void buffer_reserve(struct buffer *b, size_t more) {
     b->cap = cap;
 }
 
-void buffer_put_char(struct buffer *b, char c) {
-    if (b->cap == b->len) buffer_reserve(b, 1);
-    b->at[b->len++] = c;
+#define U64_DIGITS_MAX 20
+
+static unsigned count_digits(uint64_t n) {
+    unsigned digits = 1;
+    for (uint64_t limit = 10; n >= limit; limit *= 10) {
+        if (++digits == U64_DIGITS_MAX) break; /* ten times this limit would not fit */
+    }
+    return digits;
 }
 
 void buffer_put_u64(struct buffer *b, uint64_t n) {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n != 0);
-    buffer_put(b, (struct slice){digits + at, sizeof digits - at});
-}
-
-void buffer_put_hex(struct buffer *b, uint64_t n, unsigned digits) {
-    char text[16];
-    for (unsigned i = digits; i > 0; i--, n >>= 4) text[i - 1] = HEX_DIGITS[n & 15];
-    buffer_put(b, (struct slice){text, digits});
+    buffer_reserve(b, U64_DIGITS_MAX);
+    unsigned digits = count_digits(n);
+    char *at = b->at + b->len + digits;
+    for (unsigned i = 0; i < digits; i++, n /= 10)
+        *--at = (char)('0' + n % 10);
+    b->len += digits;
 }
 
 void buffer_free(struct buffer *b) {

@@ -12,6 +12,7 @@
 #ifndef KVS_BYTES_H
 #define KVS_BYTES_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,8 +33,8 @@ static inline bool slice_starts_with(struct slice s, struct slice prefix) {
     return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.at, prefix.at, prefix.len) == 0);
 }
 
-struct slice slice_of(const char *c_string);        /* borrows c_string */
-int slice_compare(struct slice a, struct slice b);  /* bytewise, as memcmp; a prefix sorts first */
+struct slice slice_of(const char *c_string);       /* borrows c_string */
+int slice_compare(struct slice a, struct slice b); /* bytewise, as memcmp; a prefix sorts first */
 
 /* A decimal number of 1 to 19 digits and nothing else; false leaves *out alone. */
 bool slice_to_u64(struct slice s, uint64_t *out);
@@ -45,10 +46,10 @@ struct buffer {
 
 /* Makes room for `more` bytes behind len. Every append below does this itself. */
 void buffer_reserve(struct buffer *b, size_t more);
-void buffer_put_char(struct buffer *b, char c);
-void buffer_put_u64(struct buffer *b, uint64_t n); /* decimal */
-void buffer_put_hex(struct buffer *b, uint64_t n, unsigned digits); /* lower case, 1 to 16 digits */
-void buffer_free(struct buffer *b);                /* the empty buffer again; may be reused */
+void buffer_put_u64(struct buffer *b, uint64_t n);   /* decimal */
+void buffer_put_hex32(struct buffer *b, uint32_t n); /* 8 lower-case digits */
+void buffer_put_hex64(struct buffer *b, uint64_t n); /* 16 */
+void buffer_free(struct buffer *b);                  /* the empty buffer again; may be reused */
 
 static inline void buffer_put(struct buffer *b, struct slice s) {
     if (b->cap - b->len < s.len) buffer_reserve(b, s.len);
@@ -56,11 +57,50 @@ static inline void buffer_put(struct buffer *b, struct slice s) {
     b->len += s.len;
 }
 
+static inline void buffer_put_char(struct buffer *b, char c) {
+    if (b->cap == b->len) buffer_reserve(b, 1);
+    b->at[b->len++] = c;
+}
+
 static inline struct slice buffer_slice(const struct buffer *b) {
     return (struct slice){b->at, b->len};
 }
 
-/* Parses exactly 16 lower-case hex digits at `at`; false if one is not. */
+/* ---- Eight bytes at once ----
+ *
+ * Text is mostly plain. These set, in a little-endian word of eight bytes, the high bit of each
+ * byte that a scan must look at; the other bits mean nothing, so "and" with EACH_BYTE(0x80). A byte
+ * above the lowest marked one may be marked wrongly (the subtraction borrows), so only "is any?"
+ * and "which is the lowest?" count. */
+
+#define EACH_BYTE(b) (0x0101010101010101u * (uint64_t)(b))
+
+static inline uint64_t word_load(const char *at) {
+    uint64_t w;
+    memcpy(&w, at, sizeof w);
+    return le64toh(w);
+}
+
+static inline uint64_t word_mark_equal(uint64_t w, char c) {
+    uint64_t x = w ^ EACH_BYTE((unsigned char)c);
+    return (x - EACH_BYTE(1)) & ~x;
+}
+
+static inline uint64_t word_mark_control(uint64_t w) {
+    return (w - EACH_BYTE(0x20)) & ~w;
+}
+
+/* memcmp() == 0 without the call, for texts of some ten bytes: words, the last two overlapping. */
+static inline bool word_equal(const char *a, const char *b, size_t len) {
+    if (len < 8) return len == 0 || memcmp(a, b, len) == 0;
+    for (size_t i = 0; i + 8 < len; i += 8) {
+        if (word_load(a + i) != word_load(b + i)) return false;
+    }
+    return word_load(a + len - 8) == word_load(b + len - 8);
+}
+
+/* Parse exactly 8 or 16 lower-case hex digits at `at`; false if one is none. */
+bool hex32_parse(const char *at, uint32_t *out);
 bool hex64_parse(const char *at, uint64_t *out);
 
 /* Memory or the end of the process; see above. Freed with free(). */

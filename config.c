@@ -39,8 +39,8 @@ static const struct number {
     uint32_t fallback, min, max;
     const char *help;
 } NUMBERS[] = {
-#define NUMBER(name, field, fallback, min, max, help) \
-    {name, offsetof(struct config, field), fallback, min, max, help}
+#define NUMBER(name, field, fallback, min, max, help)                                              \
+    { name, offsetof(struct config, field), fallback, min, max, help }
     NUMBER("SHARD_COUNT", shard_count, 0, 1, SHARD_COUNT_MAX, "shards of the first map"),
     NUMBER("PEER_PORT_OFFSET", peer_port_offset, 10000, 1, 65534,
            "peers speak on the port this much higher"),
@@ -60,8 +60,7 @@ static const struct number {
 static bool read_number(struct reading *r, const struct number *row) {
     const char *text = look_up(r, row->name);
     uint64_t n = row->fallback;
-    if (text != NULL &&
-        (!slice_to_u64(slice_of(text), &n) || n < row->min || n > row->max)) {
+    if (text != NULL && (!slice_to_u64(slice_of(text), &n) || n < row->min || n > row->max)) {
         char why[64];
         snprintf(why, sizeof why, "expected a whole number from %u to %u", row->min, row->max);
         return fail(r, row->name, text, why);
@@ -148,8 +147,10 @@ static void tidy_view(struct config *c) {
 }
 
 static struct slice trim_spaces(struct slice s) {
-    while (s.len > 0 && s.at[0] == ' ') s.at++, s.len--;
-    while (s.len > 0 && s.at[s.len - 1] == ' ') s.len--;
+    while (s.len > 0 && s.at[0] == ' ')
+        s.at++, s.len--;
+    while (s.len > 0 && s.at[s.len - 1] == ' ')
+        s.len--;
     return s;
 }
 
@@ -208,9 +209,11 @@ static bool check_together(struct reading *r) {
         snprintf(text, sizeof text, "%u", c->shard_count);
         return fail(r, "SHARD_COUNT", text, "more shards than nodes in VIEW");
     }
-    for (uint32_t i = 0; i < c->view_count && c->view_count > 1; i++) {
+    for (uint32_t i = 0; i < c->view_count; i++) {
         if (c->view[i].port + c->peer_port_offset > 65535) {
-            return fail(r, "VIEW", c->view[i].text, "its port for peers is over 65535");
+            bool self = address_compare(&c->view[i], &c->self) == 0;
+            return fail(r, self ? "SOCKET_ADDRESS" : "VIEW", c->view[i].text,
+                        "PEER_PORT_OFFSET above it there is no port");
         }
     }
     return true;

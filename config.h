@@ -10,9 +10,9 @@
 #include "bytes.h"
 #include "log.h"
 
-#define CONFIG_VIEW_MAX     1024 /* nodes */
-#define CONFIG_CLUSTER_MAX  64   /* bytes of a cluster's name */
-#define CONFIG_ERROR_BYTES  256
+#define CONFIG_VIEW_MAX    1024 /* nodes */
+#define CONFIG_CLUSTER_MAX 64   /* bytes of a cluster's name */
+#define CONFIG_ERROR_BYTES 256
 
 struct config {
     struct address self;

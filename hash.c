@@ -4,8 +4,6 @@
  * Both read their input as little-endian words, so the result is the same on every machine. */
 #include "hash.h"
 
-#include <endian.h>
-
 /* ---- CRC-32 ---- */
 
 #define CRC_TABLES 8 /* bytes taken in one step */
@@ -17,7 +15,8 @@ static uint32_t crc_tables[CRC_TABLES][256];
 __attribute__((constructor)) static void crc_tables_fill(void) {
     for (uint32_t byte = 0; byte < 256; byte++) {
         uint32_t crc = byte;
-        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
         crc_tables[0][byte] = crc;
     }
     for (int t = 1; t < CRC_TABLES; t++) {
@@ -28,19 +27,14 @@ __attribute__((constructor)) static void crc_tables_fill(void) {
     }
 }
 
-/* Up to eight bytes as a little-endian word; the missing ones are zero. */
-static inline uint64_t load_le(const char *at, size_t bytes) {
-    uint64_t word = 0;
-    memcpy(&word, at, bytes);
-    return le64toh(word);
-}
-
 uint32_t hash_crc32(struct slice s) {
     uint32_t crc = 0xFFFFFFFFu;
     for (; s.len >= CRC_TABLES; s.at += CRC_TABLES, s.len -= CRC_TABLES) {
-        uint64_t word = load_le(s.at, 8) ^ crc;
+        uint64_t word = word_load(s.at) ^ crc;
         crc = 0;
-        for (int i = 0; i < CRC_TABLES; i++) crc ^= crc_tables[7 - i][word >> (8 * i) & 255];
+#pragma GCC unroll 8
+        for (int i = 0; i < CRC_TABLES; i++)
+            crc ^= crc_tables[7 - i][word >> (8 * i) & 255];
     }
     for (size_t i = 0; i < s.len; i++) {
         crc = crc >> 8 ^ crc_tables[0][(crc ^ (unsigned char)s.at[i]) & 255];
@@ -79,10 +73,13 @@ uint64_t hash_seeded(const struct hash_seed *seed, struct slice in) {
         seed->k1 ^ 0x7465646279746573u,
     };
     uint64_t last = (uint64_t)in.len << 56;
-    for (; in.len >= 8; in.at += 8, in.len -= 8) sip_absorb(&s, load_le(in.at, 8));
-    if (in.len != 0) last |= load_le(in.at, in.len);
+    for (; in.len >= 8; in.at += 8, in.len -= 8)
+        sip_absorb(&s, word_load(in.at));
+    for (size_t i = 0; i < in.len; i++)
+        last |= (uint64_t)(unsigned char)in.at[i] << (8 * i);
     sip_absorb(&s, last);
     s.v2 ^= 0xff;
-    for (int i = 0; i < 3; i++) sip_round(&s);
+    for (int i = 0; i < 3; i++)
+        sip_round(&s);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }

@@ -37,63 +37,101 @@ static enum http_result body_too_large(struct http_parser *p) {
     return refuse(p, 413, "Body is larger than 8 MiB");
 }
 
+/* A refusal that waits for the end of the head: a mistake in the form of a later line, above all
+ * one folded onto this header, comes before what the header says. */
+static enum http_result refuse_at_end(struct http_parser *p, int status, const char *error) {
+    p->status = status;
+    p->error = error;
+    return HTTP_DONE;
+}
+
 /* ---- Character classes ---- */
 
-enum { IS_TOKEN = 1, IS_FIELD = 2, IS_TARGET = 4 };
+enum { IS_TOKEN = 1, IS_TEXT = 2, IS_TARGET = 4 };
 
-/* Filled before main(), read-only from then on. Bytes from 0x80 up are let through in fields and
- * targets: curl sends a path as it was typed, and what must be UTF-8 is checked where it is used. */
+/* Filled before main(), read-only from then on. Bytes from 0x80 up are let through in texts and
+ * targets: curl sends a path as it was typed, and what must be UTF-8 is checked where it is used.
+ */
 static unsigned char classes[256];
 
 __attribute__((constructor)) static void classes_fill(void) {
     for (int c = 0x21; c < 0x100; c++) {
-        if (c != 0x7F) classes[c] |= IS_FIELD | IS_TARGET;
+        if (c != 0x7F) classes[c] |= IS_TEXT | IS_TARGET;
         bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         if (alnum || (c < 0x80 && strchr("!#$%&'*+-.^_`|~", c) != NULL)) classes[c] |= IS_TOKEN;
     }
-    classes[' '] |= IS_FIELD;
-    classes['\t'] |= IS_FIELD;
+    classes[' '] |= IS_TEXT;
+    classes['\t'] |= IS_TEXT;
 }
 
-static bool all_of(struct slice s, unsigned char class) {
-    unsigned char common = 0xFF;
-    for (size_t i = 0; i < s.len; i++) common &= classes[(unsigned char)s.at[i]];
-    return (common & class) != 0;
+static bool is_of(char c, unsigned char class) {
+    return (classes[(unsigned char)c] & class) != 0;
+}
+
+/* How many bytes of that class s starts with. */
+static size_t span_of(struct slice s, unsigned char class) {
+    size_t len = 0;
+    while (len < s.len && is_of(s.at[len], class))
+        len++;
+    return len;
 }
 
 /* ---- Lines ---- */
 
-/* Takes the next line, without its CRLF, if it is complete. `line_max` bounds this line, the limit
- * of the head bounds all of them; a line is refused as soon as it is too long, not when it ends. */
+/* The first control character but the tab, or `end`. */
+static const char *pass_text(const char *at, const char *end) {
+    while (end - at >= 8) {
+        uint64_t w = word_load(at);
+        uint64_t stop = (word_mark_control(w) | word_mark_equal(w, 0x7F)) & EACH_BYTE(0x80);
+        at += stop == 0 ? 8 : __builtin_ctzll(stop) / 8;
+        if (stop != 0 && *at != '\t') return at;
+        if (stop != 0) at++;
+    }
+    while (at < end && is_of(*at, IS_TEXT))
+        at++;
+    return at;
+}
+
+/* Takes the next line, without its CRLF, if it is complete. No line has control characters inside.
+ * `line_max` bounds this line, the limit of the head bounds all of them; a line is refused as soon
+ * as it is too long, not when it ends. */
 static enum http_result take_line(struct http_parser *p, const char *bytes, size_t len,
                                   size_t line_max, struct slice *line) {
-    const char *from = bytes + p->scanned;
-    const char *newline = len > p->scanned ? memchr(from, '\n', len - p->scanned) : NULL;
-    size_t end = newline != NULL ? (size_t)(newline - bytes) + 1 : len;
-    size_t line_bytes = end - p->at;
+    const char *stop = pass_text(bytes + p->scanned, bytes + len);
+    size_t stop_at = (size_t)(stop - bytes);
+    bool ends = len - stop_at >= 2 && stop[0] == '\r' && stop[1] == '\n';
+    bool may_end = stop_at == len || (stop[0] == '\r' && len - stop_at == 1);
+    size_t line_bytes = stop_at - p->at + (ends ? 2 : 0);
     if (p->line_bytes + line_bytes > HTTP_HEAD_BYTES_MAX) {
         return refuse(p, 431, "Headers are larger than 16 KiB");
     }
     if (line_bytes > line_max) return bad_request(p, "Chunk size line is too long");
-    if (newline == NULL) {
-        p->scanned = (uint32_t)len;
+    if (!ends && !may_end) return bad_request(p, "Control character, or a line without CR LF");
+    if (!ends) {
+        p->scanned = (uint32_t)stop_at;
         return HTTP_MORE;
     }
-    if (line_bytes < 2 || newline[-1] != '\r') return bad_request(p, "Line ends without CR LF");
-    *line = (struct slice){bytes + p->at, line_bytes - 2};
+    *line = (struct slice){bytes + p->at, stop_at - p->at};
     p->line_bytes += (uint32_t)line_bytes;
-    p->at = p->scanned = (uint32_t)end;
+    p->at = p->scanned = (uint32_t)stop_at + 2;
     return HTTP_DONE;
 }
 
 static struct slice trim(struct slice s) {
-    while (s.len > 0 && (s.at[0] == ' ' || s.at[0] == '\t')) s.at++, s.len--;
-    while (s.len > 0 && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t')) s.len--;
+    while (s.len > 0 && (s.at[0] == ' ' || s.at[0] == '\t'))
+        s.at++, s.len--;
+    while (s.len > 0 && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t'))
+        s.len--;
     return s;
 }
 
-static bool equals_ignoring_case(struct slice s, const char *lower) {
-    return s.len == strlen(lower) && strncasecmp(s.at, lower, s.len) == 0;
+/* `lower` consists of lower-case letters, digits and '-'; s of printable characters. */
+static bool equals_ignoring_case(struct slice s, struct slice lower) {
+    if (s.len != lower.len) return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if ((s.at[i] | 0x20) != lower.at[i]) return false;
+    }
+    return true;
 }
 
 /* ---- Stages: the request line ---- */
@@ -107,14 +145,20 @@ static enum http_method method_of(struct slice s) {
 }
 
 static enum http_result set_version(struct http_parser *p, struct slice version) {
-    bool form = version.len == 8 && memcmp(version.at, "HTTP/", 5) == 0 &&
-                version.at[5] >= '0' && version.at[5] <= '9' && version.at[6] == '.' &&
-                version.at[7] >= '0' && version.at[7] <= '9';
+    bool form = version.len == 8 && memcmp(version.at, "HTTP/", 5) == 0 && version.at[5] >= '0' &&
+                version.at[5] <= '9' && version.at[6] == '.' && version.at[7] >= '0' &&
+                version.at[7] <= '9';
     if (!form) return bad_request(p, "Malformed request line");
     if (version.at[5] != '1') return refuse(p, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here");
     p->minor_0 = version.at[7] == '0';
     p->keep_alive = !p->minor_0;
     return HTTP_DONE;
+}
+
+static bool skip_space(struct slice *s) {
+    if (s->len == 0 || s->at[0] != ' ') return false;
+    s->at++, s->len--;
+    return true;
 }
 
 static enum http_result on_request_line(struct http_parser *p, const char *bytes, size_t len) {
@@ -123,19 +167,12 @@ static enum http_result on_request_line(struct http_parser *p, const char *bytes
     if (result != HTTP_DONE) return result;
     if (line.len == 0) return HTTP_DONE; /* empty lines before a request are passed over */
 
-    const char *end = line.at + line.len;
-    const char *space = memchr(line.at, ' ', line.len);
-    if (space == NULL) return bad_request(p, "Malformed request line");
-    struct slice method = {line.at, (size_t)(space - line.at)};
-    const char *target_at = space + 1;
-    const char *target_end = memchr(target_at, ' ', (size_t)(end - target_at));
-    if (target_end == NULL) return bad_request(p, "Malformed request line");
-    struct slice target = {target_at, (size_t)(target_end - target_at)};
-    struct slice version = {target_end + 1, (size_t)(end - target_end - 1)};
-
-    bool form = method.len > 0 && all_of(method, IS_TOKEN) && target.len > 0 &&
-                all_of(target, IS_TARGET);
-    if (!form) return bad_request(p, "Malformed request line");
+    struct slice method = {line.at, span_of(line, IS_TOKEN)};
+    struct slice rest = {line.at + method.len, line.len - method.len};
+    if (method.len == 0 || !skip_space(&rest)) return bad_request(p, "Malformed request line");
+    struct slice target = {rest.at, span_of(rest, IS_TARGET)};
+    struct slice version = {rest.at + target.len, rest.len - target.len};
+    if (target.len == 0 || !skip_space(&version)) return bad_request(p, "Malformed request line");
     p->method = method_of(method);
     p->target_at = (uint32_t)(target.at - bytes);
     p->target_len = (uint32_t)target.len;
@@ -145,7 +182,8 @@ static enum http_result on_request_line(struct http_parser *p, const char *bytes
 
 /* ---- Stages: headers ---- */
 
-static enum http_result on_content_length(struct http_parser *p, struct slice value) {
+static enum http_result on_content_length(struct http_parser *p, struct slice raw) {
+    struct slice value = trim(raw);
     uint64_t n = 0;
     if (value.len == 0) return bad_request(p, "Malformed Content-Length");
     for (size_t i = 0; i < value.len; i++) {
@@ -165,8 +203,8 @@ static enum http_result on_content_length(struct http_parser *p, struct slice va
 
 static enum http_result on_transfer_encoding(struct http_parser *p, struct slice value) {
     if (p->chunked) return bad_request(p, "Two Transfer-Encoding headers");
-    if (!equals_ignoring_case(value, "chunked")) {
-        return refuse(p, 501, "No Transfer-Encoding but chunked is understood");
+    if (!equals_ignoring_case(trim(value), SLICE("chunked"))) {
+        return refuse_at_end(p, 501, "No Transfer-Encoding but chunked is understood");
     }
     p->chunked = true;
     return HTTP_DONE;
@@ -177,8 +215,8 @@ static enum http_result on_connection(struct http_parser *p, struct slice value)
         const char *comma = memchr(value.at, ',', value.len);
         size_t len = comma != NULL ? (size_t)(comma - value.at) : value.len;
         struct slice option = trim((struct slice){value.at, len});
-        if (equals_ignoring_case(option, "close")) p->keep_alive = false;
-        if (equals_ignoring_case(option, "keep-alive") && p->minor_0) p->keep_alive = true;
+        if (equals_ignoring_case(option, SLICE("close"))) p->keep_alive = false;
+        if (equals_ignoring_case(option, SLICE("keep-alive")) && p->minor_0) p->keep_alive = true;
         size_t passed = comma != NULL ? len + 1 : len;
         value.at += passed;
         value.len -= passed;
@@ -187,8 +225,8 @@ static enum http_result on_connection(struct http_parser *p, struct slice value)
 }
 
 static enum http_result on_expect(struct http_parser *p, struct slice value) {
-    if (!equals_ignoring_case(value, "100-continue")) {
-        return refuse(p, 417, "No Expect but 100-continue is understood");
+    if (!equals_ignoring_case(trim(value), SLICE("100-continue"))) {
+        return refuse_at_end(p, 417, "No Expect but 100-continue is understood");
     }
     p->expects_continue = !p->minor_0;
     return HTTP_DONE;
@@ -198,15 +236,17 @@ static enum http_result on_expect(struct http_parser *p, struct slice value) {
 static enum http_result on_header(struct http_parser *p, struct slice name, struct slice value) {
     switch (name.len) {
     case 4:
-        if (equals_ignoring_case(name, "host") && p->hosts < UINT16_MAX) p->hosts++;
+        if (equals_ignoring_case(name, SLICE("host")) && p->hosts < UINT16_MAX) p->hosts++;
         return HTTP_DONE;
-    case 6: return equals_ignoring_case(name, "expect") ? on_expect(p, value) : HTTP_DONE;
-    case 10: return equals_ignoring_case(name, "connection") ? on_connection(p, value) : HTTP_DONE;
+    case 6: return equals_ignoring_case(name, SLICE("expect")) ? on_expect(p, value) : HTTP_DONE;
+    case 10:
+        return equals_ignoring_case(name, SLICE("connection")) ? on_connection(p, value)
+                                                               : HTTP_DONE;
     case 14:
-        if (!equals_ignoring_case(name, "content-length")) return HTTP_DONE;
+        if (!equals_ignoring_case(name, SLICE("content-length"))) return HTTP_DONE;
         return on_content_length(p, value);
     case 17:
-        if (!equals_ignoring_case(name, "transfer-encoding")) return HTTP_DONE;
+        if (!equals_ignoring_case(name, SLICE("transfer-encoding"))) return HTTP_DONE;
         return on_transfer_encoding(p, value);
     default: return HTTP_DONE;
     }
@@ -221,6 +261,7 @@ static enum http_result on_head_end(struct http_parser *p) {
     }
     if (p->chunked && p->minor_0) return bad_request(p, "Transfer-Encoding in HTTP/1.0");
     if (p->content_length > HTTP_BODY_BYTES_MAX) return body_too_large(p);
+    if (p->error != NULL) return HTTP_BAD;
     p->body_at = p->at;
     p->stage = p->chunked ? HTTP_CHUNK_SIZE : HTTP_SIZED_BODY;
     return HTTP_DONE;
@@ -233,13 +274,12 @@ static enum http_result on_header_line(struct http_parser *p, const char *bytes,
     if (line.len == 0) return p->stage == HTTP_HEADERS ? on_head_end(p) : HTTP_DONE;
 
     if (line.at[0] == ' ' || line.at[0] == '\t') return bad_request(p, "Folded header");
-    const char *colon = memchr(line.at, ':', line.len);
-    if (colon == NULL) return bad_request(p, "Header without a colon");
-    struct slice name = {line.at, (size_t)(colon - line.at)};
-    struct slice value = {colon + 1, (size_t)(line.at + line.len - colon - 1)};
-    if (name.len == 0 || !all_of(name, IS_TOKEN)) return bad_request(p, "Malformed header name");
-    if (!all_of(value, IS_FIELD)) return bad_request(p, "Control character in a header");
-    return p->stage == HTTP_HEADERS ? on_header(p, name, trim(value)) : HTTP_DONE;
+    struct slice name = {line.at, span_of(line, IS_TOKEN)};
+    if (name.len == 0 || name.len == line.len || line.at[name.len] != ':') {
+        return bad_request(p, "Malformed header");
+    }
+    struct slice value = {line.at + name.len + 1, line.len - name.len - 1};
+    return p->stage == HTTP_HEADERS ? on_header(p, name, value) : HTTP_DONE;
 }
 
 /* ---- Stages: bodies ---- */
@@ -279,9 +319,7 @@ static enum http_result on_chunk_size(struct http_parser *p, const char *bytes, 
     }
     struct slice extension = trim((struct slice){line.at + digits, line.len - digits});
     bool form = digits > 0 && (line.len == digits || (extension.len > 0 && extension.at[0] == ';'));
-    if (!form || (extension.len > 0 && !all_of(extension, IS_FIELD))) {
-        return bad_request(p, "Malformed chunk size");
-    }
+    if (!form) return bad_request(p, "Malformed chunk size");
     if (p->body_len + size > HTTP_BODY_BYTES_MAX) return body_too_large(p);
     p->chunk_left = (uint32_t)size;
     p->stage = size == 0 ? HTTP_TRAILERS : HTTP_CHUNK_DATA;
@@ -377,19 +415,22 @@ bool http_wants_continue(const struct http_parser *p) {
 
 /* ---- Targets ---- */
 
-void http_split_target(struct slice target, struct slice *path, struct slice *query) {
-    size_t scheme = target.len > 7 && strncasecmp(target.at, "http://", 7) == 0     ? 7
-                    : target.len > 8 && strncasecmp(target.at, "https://", 8) == 0 ? 8
-                                                                                   : 0;
-    if (scheme > 0) {
-        size_t authority = scheme;
-        while (authority < target.len && target.at[authority] != '/' &&
-               target.at[authority] != '?') {
-            authority++;
-        }
-        target.at += authority;
-        target.len -= authority;
+/* The target without "http://host". */
+static struct slice after_authority(struct slice target) {
+    struct slice start = target;
+    static const char *const schemes[] = {"http://", "https://"};
+    for (int i = 0; i < 2; i++) {
+        size_t at = strlen(schemes[i]);
+        if (target.len < at || strncasecmp(target.at, schemes[i], at) != 0) continue;
+        while (at < target.len && target.at[at] != '/' && target.at[at] != '?')
+            at++;
+        start = (struct slice){target.at + at, target.len - at};
     }
+    return start;
+}
+
+void http_split_target(struct slice target, struct slice *path, struct slice *query) {
+    if (target.len > 0 && target.at[0] != '/') target = after_authority(target);
     const char *mark = target.len > 0 ? memchr(target.at, '?', target.len) : NULL;
     size_t path_len = mark != NULL ? (size_t)(mark - target.at) : target.len;
     *path = (struct slice){target.at, path_len};
@@ -439,7 +480,7 @@ void http_put_head(struct buffer *out, const struct http_head *head) {
     buffer_put(out, SLICE("Date: "));
     buffer_put(out, head->date);
     buffer_put(out, SLICE("\r\nContent-Type: "));
-    buffer_put(out, slice_of(head->content_type));
+    buffer_put(out, head->content_type);
     if (head->chunked) {
         buffer_put(out, SLICE("\r\nTransfer-Encoding: chunked"));
     } else if (!head->until_close) {

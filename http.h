@@ -20,9 +20,9 @@
 
 #include "bytes.h"
 
-#define HTTP_HEAD_BYTES_MAX  (16 * 1024)       /* request line, headers and trailers together */
-#define HTTP_BODY_BYTES_MAX  (8 * 1024 * 1024) /* after chunks are put together */
-#define HTTP_CHUNK_LINE_MAX  256               /* a chunk's size with its extensions */
+#define HTTP_HEAD_BYTES_MAX (16 * 1024)       /* request line, headers and trailers together */
+#define HTTP_BODY_BYTES_MAX (8 * 1024 * 1024) /* after chunks are put together */
+#define HTTP_CHUNK_LINE_MAX 256               /* a chunk's size with its extensions */
 
 enum http_result { HTTP_MORE, HTTP_DONE, HTTP_BAD };
 
@@ -42,21 +42,21 @@ enum http_stage {
 struct http_parser {
     enum http_stage stage;
     enum http_method method;
-    uint32_t at;           /* offset of the next byte to parse */
-    uint32_t scanned;      /* no line ends before this offset */
-    uint32_t line_bytes;   /* what counts against HTTP_HEAD_BYTES_MAX so far */
+    uint32_t at;         /* offset of the next byte to parse */
+    uint32_t scanned;    /* no line ends before this offset */
+    uint32_t line_bytes; /* what counts against HTTP_HEAD_BYTES_MAX so far */
     uint32_t target_at, target_len;
     uint32_t body_at, body_len; /* body_len: what of it is here */
-    uint32_t chunk_left;   /* bytes of the running chunk to come */
+    uint32_t chunk_left;        /* bytes of the running chunk to come */
     uint32_t content_length;
-    uint32_t consumed;     /* HTTP_DONE: the next request starts here */
-    uint16_t hosts;        /* Host headers seen */
-    bool minor_0;          /* HTTP/1.0 */
+    uint32_t consumed; /* HTTP_DONE: the next request starts here */
+    uint16_t hosts;    /* Host headers seen */
+    bool minor_0;      /* HTTP/1.0 */
     bool keep_alive;
     bool expects_continue; /* wants "100 Continue" before it sends its body */
     bool has_length, chunked;
-    int status;            /* HTTP_BAD: the status to answer */
-    const char *error;     /* HTTP_BAD: why, for the client */
+    int status;        /* HTTP_BAD: the status to answer */
+    const char *error; /* HTTP_BAD: why, for the client */
 };
 
 void http_parser_reset(struct http_parser *p); /* ready for a request at offset 0 */
@@ -77,15 +77,15 @@ bool http_percent_decode(struct slice s, struct buffer *out);
 
 struct http_head {
     int status;
-    const char *content_type;
-    const char *allow;         /* the Allow header, or NULL */
-    unsigned retry_after_s;    /* the Retry-After header, or 0 */
+    struct slice content_type;
+    const char *allow;      /* the Allow header, or NULL */
+    unsigned retry_after_s; /* the Retry-After header, or 0 */
     size_t content_length;
-    bool chunked;              /* instead of a length */
-    bool until_close;          /* neither: the body ends with the connection (HTTP/1.0) */
+    bool chunked;     /* instead of a length */
+    bool until_close; /* neither: the body ends with the connection (HTTP/1.0) */
     bool close;
-    bool keep_alive_1_0;       /* say so to a client of HTTP/1.0 that asked for it */
-    struct slice date;         /* as http_date() wrote it */
+    bool keep_alive_1_0; /* say so to a client of HTTP/1.0 that asked for it */
+    struct slice date;   /* as http_date() wrote it */
 };
 
 void http_put_head(struct buffer *out, const struct http_head *head);

@@ -7,8 +7,6 @@
  */
 #include "json.h"
 
-#include <endian.h>
-
 #include "utf8.h"
 
 /* ---- Mistakes ---- */
@@ -30,15 +28,17 @@ struct json_reader json_reader_of(struct slice text) {
     return (struct json_reader){.start = at, .at = at, .end = at + text.len};
 }
 
-static void pass_space(struct json_reader *r) {
-    while (r->at < r->end &&
-           (*r->at == ' ' || *r->at == '\n' || *r->at == '\t' || *r->at == '\r')) {
+static inline bool is_space(char c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+static inline void pass_space(struct json_reader *r) {
+    while (r->at < r->end && is_space(*r->at))
         r->at++;
-    }
 }
 
 /* Passes white space, then `c` if it stands there. */
-static bool take(struct json_reader *r, char c) {
+static inline bool take(struct json_reader *r, char c) {
     if (r->error != NULL) return false;
     pass_space(r);
     if (r->at == r->end || *r->at != c) return false;
@@ -46,41 +46,37 @@ static bool take(struct json_reader *r, char c) {
     return true;
 }
 
-static bool expect(struct json_reader *r, char c, const char *error) {
+static inline bool expect(struct json_reader *r, char c, const char *error) {
     return take(r, c) || json_fail(r, error);
 }
 
-char json_peek(struct json_reader *r) {
+static inline bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static inline char peek(struct json_reader *r) {
     if (r->error != NULL) return 0;
     pass_space(r);
     if (r->at == r->end) return 0;
     char c = *r->at;
-    return c == '-' || (c >= '0' && c <= '9') ? '0' : c;
+    return c == '-' || is_digit(c) ? '0' : c;
+}
+
+char json_peek(struct json_reader *r) {
+    return peek(r);
 }
 
 /* ---- Strings ---- */
 
-#define EACH_BYTE(b) (0x0101010101010101u * (uint64_t)(b))
-
-/* The high bit of each byte that is zero. A byte above the lowest zero may be marked wrongly (the
- * subtraction borrows), so only the lowest mark counts. */
-static inline uint64_t zero_bytes(uint64_t w) {
-    return (w - EACH_BYTE(1)) & ~w;
-}
-
 /* Passes bytes that need no look: printable ASCII but for the quote and the backslash. Stops at
  * the first other byte, or less than eight bytes before the end. */
 static inline const char *pass_plain(const char *at, const char *end) {
-    while (end - at >= 8) {
-        uint64_t w;
-        memcpy(&w, at, 8);
-        w = le64toh(w);
-        uint64_t control = (w - EACH_BYTE(0x20)) & ~w;
-        uint64_t quote = zero_bytes(w ^ EACH_BYTE('"'));
-        uint64_t backslash = zero_bytes(w ^ EACH_BYTE('\\'));
-        uint64_t stop = (control | quote | backslash | w) & EACH_BYTE(0x80);
+    for (; end - at >= 8; at += 8) {
+        uint64_t w = word_load(at);
+        uint64_t stop =
+            word_mark_control(w) | word_mark_equal(w, '"') | word_mark_equal(w, '\\') | w;
+        stop &= EACH_BYTE(0x80);
         if (stop != 0) return at + __builtin_ctzll(stop) / 8;
-        at += 8;
     }
     return at;
 }
@@ -173,13 +169,14 @@ bool json_read_string(struct json_reader *r, struct slice *inside) {
 
 /* ---- Numbers and literals ---- */
 
-static bool is_digit_at(const struct json_reader *r) {
-    return r->at < r->end && *r->at >= '0' && *r->at <= '9';
+static inline bool is_digit_at(const struct json_reader *r) {
+    return r->at < r->end && is_digit(*r->at);
 }
 
 static bool scan_digits(struct json_reader *r) {
     if (!is_digit_at(r)) return json_fail(r, "expected a digit");
-    while (is_digit_at(r)) r->at++;
+    while (is_digit_at(r))
+        r->at++;
     return true;
 }
 
@@ -203,6 +200,22 @@ static bool scan_number(struct json_reader *r) {
     return true;
 }
 
+bool json_read_u64(struct json_reader *r, uint64_t *n) {
+    r->first = false;
+    if (peek(r) != '0') return json_fail(r, "expected a number");
+    const char *at = r->at, *end = r->end;
+    uint64_t sum = 0;
+    for (; at < end && is_digit(*at) && at - r->at < 19; at++)
+        sum = sum * 10 + (unsigned)(*at - '0');
+    char next = at < end ? *at : ' ';
+    bool more = is_digit(next) || next == '.' || next == 'e' || next == 'E';
+    bool leading_zero = *r->at == '0' && at - r->at > 1;
+    if (at == r->at || more || leading_zero) return json_fail(r, "expected a whole number");
+    r->at = at;
+    *n = sum;
+    return true;
+}
+
 static bool scan_literal(struct json_reader *r, const char *word) {
     size_t len = strlen(word);
     if ((size_t)(r->end - r->at) < len || memcmp(r->at, word, len) != 0) {
@@ -214,7 +227,7 @@ static bool scan_literal(struct json_reader *r, const char *word) {
 
 static bool scan_scalar(struct json_reader *r) {
     struct slice ignored;
-    switch (json_peek(r)) {
+    switch (peek(r)) {
     case '"': r->at++; return scan_string(r, &ignored);
     case '0': return scan_number(r);
     case 't': return scan_literal(r, "true");
@@ -226,7 +239,7 @@ static bool scan_scalar(struct json_reader *r) {
 
 /* ---- Containers ---- */
 
-static bool enter(struct json_reader *r, char bracket, const char *error) {
+static inline bool enter(struct json_reader *r, char bracket, const char *error) {
     if (!expect(r, bracket, error)) return false;
     if (r->depth == JSON_DEPTH_MAX) return json_fail(r, "nested too deeply");
     r->depth++;
@@ -243,7 +256,7 @@ bool json_enter_array(struct json_reader *r) {
 }
 
 /* Passes the comma that is due before the next element; false at the end of the container. */
-static bool to_next(struct json_reader *r, char bracket, const char *error) {
+static inline bool to_next(struct json_reader *r, char bracket, const char *error) {
     if (take(r, bracket)) {
         r->depth--;
         r->first = false;
@@ -258,6 +271,19 @@ bool json_next_member(struct json_reader *r, struct slice *name) {
     return to_next(r, '}', "expected a comma or the end of the object") &&
            expect(r, '"', "expected a member name") && scan_string(r, name) &&
            expect(r, ':', "expected a colon");
+}
+
+bool json_guess_member(struct json_reader *r, struct slice exact) {
+    const char *at = r->at;
+    if (r->error != NULL) return false;
+    if (!r->first) {
+        if (at == r->end || *at != ',') return false;
+        at++;
+    }
+    if ((size_t)(r->end - at) < exact.len || !word_equal(at, exact.at, exact.len)) return false;
+    r->at = at + exact.len;
+    r->first = false;
+    return true;
 }
 
 bool json_next_item(struct json_reader *r) {
@@ -290,7 +316,7 @@ static bool skip_container(struct json_reader *r) {
     struct slice name;
     unsigned outside = r->depth;
     do {
-        char c = json_peek(r);
+        char c = peek(r);
         if (c == '{' || c == '[') {
             if (!enter(r, c, "")) return false;
             shape_set(&shape, r->depth, c == '{');
@@ -299,8 +325,8 @@ static bool skip_container(struct json_reader *r) {
         }
         while (r->depth > outside) { /* on to the next element, out of all that end here */
             unsigned depth = r->depth;
-            bool more = shape_is_object(&shape, depth) ? json_next_member(r, &name)
-                                                       : json_next_item(r);
+            bool more =
+                shape_is_object(&shape, depth) ? json_next_member(r, &name) : json_next_item(r);
             if (r->error != NULL) return false;
             if (more) break;
         }
@@ -309,13 +335,13 @@ static bool skip_container(struct json_reader *r) {
 }
 
 bool json_skip(struct json_reader *r) {
-    char c = json_peek(r);
+    char c = peek(r);
     r->first = false;
     return c == '{' || c == '[' ? skip_container(r) : scan_scalar(r);
 }
 
 bool json_read_value(struct json_reader *r, struct slice *text) {
-    json_peek(r);
+    peek(r);
     const char *from = r->at;
     if (!json_skip(r)) return false;
     *text = (struct slice){from, (size_t)(r->at - from)};
@@ -357,24 +383,24 @@ static size_t next_character(const char **at, const char *end, char *out) {
     return utf8_encode((uint32_t)unit, out);
 }
 
-bool json_name_is(struct slice inside, const char *plain) {
-    size_t len = strlen(plain);
-    if (inside.len == len && memcmp(inside.at, plain, len) == 0) return true;
-    if (inside.len <= len) return false; /* an escape is longer than what it stands for */
-    const char *at = inside.at, *end = inside.at + inside.len, *want = plain;
+bool json_name_is(struct slice inside, struct slice plain) {
+    if (inside.len <= plain.len) return slice_equal(inside, plain);
+    const char *at = inside.at, *end = inside.at + inside.len; /* an escape makes a name longer */
+    size_t matched = 0;
     while (at < end) {
         char bytes[4];
         size_t n = next_character(&at, end, bytes);
-        if ((size_t)(plain + len - want) < n || memcmp(want, bytes, n) != 0) return false;
-        want += n;
+        if (plain.len - matched < n || memcmp(plain.at + matched, bytes, n) != 0) return false;
+        matched += n;
     }
-    return want == plain + len;
+    return matched == plain.len;
 }
 
 void json_unescape(struct slice inside, struct buffer *out) {
     buffer_reserve(out, inside.len + 4); /* an escape is longer than what it stands for */
     const char *at = inside.at, *end = inside.at + inside.len;
-    while (at < end) out->len += next_character(&at, end, out->at + out->len);
+    while (at < end)
+        out->len += next_character(&at, end, out->at + out->len);
 }
 
 static void put_escaped(struct buffer *out, char c) {
@@ -399,7 +425,8 @@ void json_put_string(struct buffer *out, struct slice s) {
     const char *at = s.at, *end = s.at + s.len;
     while (at < end) {
         const char *plain = at;
-        while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\') at++;
+        while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\')
+            at++;
         buffer_put(out, (struct slice){plain, (size_t)(at - plain)});
         if (at < end) put_escaped(out, *at++);
     }

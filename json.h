@@ -6,7 +6,7 @@
  *     struct slice name, value;
  *     json_enter_object(&r);
  *     while (json_next_member(&r, &name)) {
- *         if (json_name_is(name, "value")) json_read_value(&r, &value);
+ *         if (json_name_is(name, SLICE("value"))) json_read_value(&r, &value);
  *         else json_skip(&r);
  *     }
  *     if (!json_finish(&r)) complain(r.error, json_error_offset(&r));
@@ -23,7 +23,8 @@
 
 #include "bytes.h"
 
-#define JSON_DEPTH_MAX 128 /* containers inside one another; a recursion bound for our readers too */
+#define JSON_DEPTH_MAX                                                                             \
+    128 /* containers inside one another; a recursion bound for our readers too */
 
 struct json_reader {
     const char *start, *at, *end;
@@ -44,9 +45,15 @@ bool json_next_member(struct json_reader *r, struct slice *name);
 bool json_enter_array(struct json_reader *r);
 bool json_next_item(struct json_reader *r);
 
-bool json_read_value(struct json_reader *r, struct slice *text);   /* any value, as it stands */
+bool json_read_value(struct json_reader *r, struct slice *text); /* any value, as it stands */
 bool json_read_string(struct json_reader *r, struct slice *inside);
+bool json_read_u64(struct json_reader *r, uint64_t *n); /* digits only, 19 at most */
 bool json_skip(struct json_reader *r);
+
+/* Passes over a member name, and its colon, iff `exact` ("name": with quotes and colon) is what
+ * stands there, byte for byte: a short cut for those who can guess what comes. In place of
+ * json_next_member(); false changes nothing. */
+bool json_guess_member(struct json_reader *r, struct slice exact);
 
 /* True when there was no mistake and nothing but white space follows. */
 bool json_finish(struct json_reader *r);
@@ -56,7 +63,7 @@ size_t json_error_offset(const struct json_reader *r);
 bool json_fail(struct json_reader *r, const char *error);
 
 /* Compares and converts the inside of a string that a reader gave. */
-bool json_name_is(struct slice inside, const char *plain);
+bool json_name_is(struct slice inside, struct slice plain);
 void json_unescape(struct slice inside, struct buffer *out);
 
 /* Appends `s`, which is UTF-8, in quotes and escaped. */

@@ -18,7 +18,7 @@ struct listing {
     struct buffer bytes; /* the gathered keys, one behind the other */
     struct slice *keys;  /* owned; sorted; into `bytes` */
     size_t key_count, key_at;
-    struct buffer last;  /* the key of the last pair written */
+    struct buffer last; /* the key of the last pair written */
 };
 
 struct listing *listing_create(const struct listing_query *query) {
@@ -80,7 +80,8 @@ static bool next_pair(struct listing *l, const struct node *n, struct version *v
             struct slice key = l->keys[l->key_at++];
             if (store_find(s, store_locate(s, key), key, v) && !v->is_tombstone) return true;
         }
-        while (l->slot < SHARD_SLOTS && !node_owns_slot(n, l->slot)) l->slot++;
+        while (l->slot < SHARD_SLOTS && !node_owns_slot(n, l->slot))
+            l->slot++;
         if (l->slot == SHARD_SLOTS) return false;
         gather_slot(l, s);
         l->slot++;
@@ -99,8 +100,7 @@ static void put_pair(struct listing *l, struct buffer *out, const struct version
     buffer_put(&l->last, v->key);
 }
 
-static void put_tail(const struct listing *l, const struct node *n, struct buffer *out,
-                     bool more) {
+static void put_tail(const struct listing *l, const struct node *n, struct buffer *out, bool more) {
     buffer_put(out, SLICE("},\"next\":"));
     if (more) {
         json_put_string(out, buffer_slice(&l->last));

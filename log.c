@@ -12,8 +12,8 @@ static const char *const LEVEL_NAMES[] = {"error", "warn", "info", "debug"};
 
 static struct {
     enum log_level level;
-    time_t second;           /* that `lines` counts */
-    unsigned lines;          /* let through in it */
+    time_t second;            /* that `lines` counts */
+    unsigned lines;           /* let through in it */
     unsigned long suppressed; /* since the last line that was let through */
 } state = {.level = LOG_INFO};
 

@@ -11,8 +11,8 @@
 #include "hlc.h"
 #include "json.h"
 
-#define NUMBER_MAX     ((uint64_t)1 << 53) /* what JavaScript and jq still count exactly */
-#define MAP_ID_DIGITS  8
+#define NUMBER_MAX       ((uint64_t)1 << 53) /* what JavaScript and jq still count exactly */
+#define MAP_ID_DIGITS    8
 #define PACKED_DOT_BYTES (sizeof(uint32_t) + sizeof(uint64_t))
 
 void metadata_clear(struct metadata *m) {
@@ -40,13 +40,13 @@ void metadata_add_map(struct metadata *m, struct map_ref ref) {
 
 /* ---- Reading ---- */
 
-/* What one parse works on, so that the functions below stay small. */
+/* What one reading works on, so that the functions below stay small. */
 struct parse {
     struct json_reader r;
-    struct metadata *m;
+    struct claim *claim;
+    struct metadata *m; /* &claim->metadata */
     const struct actors *as;
     uint64_t wall_ms;
-    struct buffer *unknown;
     struct buffer plain; /* a string after unescaping, where it had escapes */
     bool has_maps, has_time, has_clock;
 };
@@ -62,13 +62,10 @@ static struct slice plain_string(struct parse *p, struct slice inside) {
 /* "EPOCH.XXXXXXXX" */
 static bool parse_map_ref(struct slice s, struct map_ref *out) {
     if (s.len < MAP_ID_DIGITS + 2 || s.at[s.len - MAP_ID_DIGITS - 1] != '.') return false;
-    uint64_t epoch, id;
+    uint64_t epoch;
     if (!slice_to_u64((struct slice){s.at, s.len - MAP_ID_DIGITS - 1}, &epoch)) return false;
-    char padded[17] = "00000000";
-    memcpy(padded + 16 - MAP_ID_DIGITS, s.at + s.len - MAP_ID_DIGITS, MAP_ID_DIGITS);
-    if (!hex64_parse(padded, &id) || epoch == 0 || epoch > UINT32_MAX) return false;
-    *out = (struct map_ref){(uint32_t)epoch, (uint32_t)id};
-    return true;
+    out->epoch = (uint32_t)epoch;
+    return epoch > 0 && epoch <= UINT32_MAX && hex32_parse(s.at + s.len - MAP_ID_DIGITS, &out->id);
 }
 
 static void read_maps(struct parse *p) {
@@ -110,57 +107,91 @@ static bool is_label(struct slice s) {
            address_parse((struct slice){s.at, s.len - 17}, &ignored) == NULL;
 }
 
-/* One member of "clock". */
-static void read_entry(struct parse *p, struct slice name) {
-    struct slice number;
+static void read_entry_of(struct parse *p, struct slice label) {
     uint64_t n;
-    if (!json_read_value(&p->r, &number)) return;
-    if (!slice_to_u64(number, &n) || n == 0 || n > NUMBER_MAX) {
-        json_fail(&p->r, "expected a whole number from 1 to 2^53");
-        return;
-    }
-    const struct vclock *clock = &p->m->clock;
-    uint32_t hint = clock->len == 0 ? 0 : clock->dots[clock->len - 1].actor + 1;
-    struct slice label = plain_string(p, name);
-    uint32_t actor = actors_find(p->as, label, hint);
-    if (actor != ACTOR_NONE) {
-        vclock_set(&p->m->clock, (struct dot){actor, n});
-    } else if (is_label(label)) {
-        metadata_put_missing(p->unknown, label, n);
-    } else {
+    uint32_t actor = actors_find(p->as, label);
+    if (actor == ACTOR_NONE && !is_label(label)) {
         json_fail(&p->r, "expected an actor such as \"10.10.0.2:8090#5f3a9c01d2e4b7a1\"");
+    } else if (json_read_u64(&p->r, &n) && (n == 0 || n > NUMBER_MAX)) {
+        json_fail(&p->r, "expected a number from 1 to 2^53");
+    } else if (p->r.error != NULL) {
+        return;
+    } else if (actor != ACTOR_NONE) {
+        vclock_set(&p->m->clock, (struct dot){actor, n});
+    } else {
+        metadata_put_missing(&p->claim->unknown, label, n);
     }
+}
+
+/* Clients send back what we wrote, in our order: the actors of a clock come by ascending index.
+ * So the next entry is mostly the one of the next actor, which takes one comparison to find out.
+ * Returns how many entries were read that way. */
+static uint32_t read_guessed_entries(struct parse *p, uint32_t actor) {
+    uint32_t count = actors_count(p->as), from = actor;
+    uint64_t n;
+    while (actor < count && json_guess_member(&p->r, actors_get(p->as, actor)->member)) {
+        if (!json_read_u64(&p->r, &n)) break;
+        if (n == 0 || n > NUMBER_MAX) json_fail(&p->r, "expected a number from 1 to 2^53");
+        vclock_set(&p->m->clock, (struct dot){actor, n});
+        actor++;
+    }
+    return actor - from;
 }
 
 static void read_clock(struct parse *p) {
     struct slice name;
     p->has_clock = true;
     vclock_clear(&p->m->clock);
+    p->claim->unknown.len = 0;
     json_enter_object(&p->r);
-    while (json_next_member(&p->r, &name)) read_entry(p, name);
+    read_guessed_entries(p, 0);
+    while (json_next_member(&p->r, &name)) {
+        read_entry_of(p, plain_string(p, name));
+        const struct vclock *clock = &p->m->clock;
+        if (clock->len > 0) read_guessed_entries(p, clock->dots[clock->len - 1].actor + 1);
+    }
 }
 
-static void read_object(struct parse *p) {
+static const struct member {
     struct slice name;
-    bool empty = true;
-    json_enter_object(&p->r);
-    while (json_next_member(&p->r, &name)) {
-        empty = false;
-        if (json_name_is(name, "maps")) {
-            read_maps(p);
-        } else if (json_name_is(name, "time")) {
-            read_time(p);
-        } else if (json_name_is(name, "clock")) {
-            read_clock(p);
-        } else {
-            json_fail(&p->r, "no such member is ours");
+    struct slice exact; /* as we write it */
+    void (*read)(struct parse *p);
+} MEMBERS[] = {
+#define MEMBER(name, read)                                                                         \
+    { {name, sizeof(name) - 1}, {"\"" name "\":", sizeof(name) + 2}, read }
+    MEMBER("maps", read_maps),
+    MEMBER("time", read_time),
+    MEMBER("clock", read_clock),
+#undef MEMBER
+};
+
+#define MEMBERS_COUNT (sizeof MEMBERS / sizeof *MEMBERS)
+
+static void read_member(struct parse *p, struct slice name) {
+    for (size_t i = 0; i < MEMBERS_COUNT; i++) {
+        if (json_name_is(name, MEMBERS[i].name)) {
+            MEMBERS[i].read(p);
+            return;
         }
     }
+    json_fail(&p->r, "no such member is ours");
+}
+
+/* First the members as we write them, which is how they mostly come back; then whatever else. */
+static void read_object(struct parse *p) {
+    struct slice name;
+    json_enter_object(&p->r);
+    bool empty = json_peek(&p->r) == '}';
+    for (size_t i = 0; i < MEMBERS_COUNT; i++) {
+        if (json_guess_member(&p->r, MEMBERS[i].exact)) MEMBERS[i].read(p);
+    }
+    while (json_next_member(&p->r, &name))
+        read_member(p, name);
     bool whole = p->has_maps && p->has_time && p->has_clock;
     if (!empty && !whole) json_fail(&p->r, "maps, time and clock belong together");
 }
 
-static void read_metadata(struct parse *p) {
+static void read_claim(struct parse *p) {
     struct slice text;
     switch (json_peek(&p->r)) {
     case '{': read_object(p); break;
@@ -174,24 +205,40 @@ static void read_metadata(struct parse *p) {
     }
 }
 
-enum metadata_form metadata_parse(struct metadata *m, struct slice text, const struct actors *as,
-                                  uint64_t wall_ms, struct buffer *unknown,
-                                  struct metadata_error *error) {
-    metadata_clear(m);
-    if (text.len > METADATA_BYTES_MAX) {
-        *error = (struct metadata_error){"larger than 64 KiB", METADATA_BYTES_MAX};
-        return METADATA_BAD;
-    }
-    size_t unknown_before = unknown->len;
-    struct parse p = {json_reader_of(text), m, as, wall_ms, unknown, {0}, false, false, false};
-    read_metadata(&p);
-    bool good = json_finish(&p.r);
+void claim_clear(struct claim *c) {
+    metadata_clear(&c->metadata);
+    c->form = CLAIM_GOOD;
+    c->unknown.len = 0;
+    c->text = (struct slice){0};
+}
+
+void claim_free(struct claim *c) {
+    metadata_free(&c->metadata);
+    buffer_free(&c->unknown);
+}
+
+/* The reading is tried on a copy of the reader that ends at our limit. If that fails, the value is
+ * skipped as JSON: where even that fails the mistake is one of JSON and is the reader's. */
+void claim_read(struct claim *c, struct json_reader *r, const struct actors *as, uint64_t wall_ms) {
+    claim_clear(c);
+    json_peek(r);
+    const char *from = r->at;
+    struct parse p = {.r = *r, .claim = c, .m = &c->metadata, .as = as, .wall_ms = wall_ms};
+    if (p.r.end - from > METADATA_BYTES_MAX) p.r.end = from + METADATA_BYTES_MAX;
+    read_claim(&p);
     buffer_free(&p.plain);
-    if (!good) {
-        *error = (struct metadata_error){p.r.error, json_error_offset(&p.r)};
-        return METADATA_BAD;
+    if (p.r.error == NULL) {
+        p.r.end = r->end;
+        *r = p.r;
+        c->form = c->unknown.len > 0 ? CLAIM_UNKNOWN : CLAIM_GOOD;
+    } else if (json_skip(r)) {
+        bool large = r->at - from > METADATA_BYTES_MAX;
+        c->form = CLAIM_BAD;
+        c->error = large ? "larger than 64 KiB" : p.r.error;
+        c->error_offset = json_error_offset(&p.r);
     }
-    return unknown->len > unknown_before ? METADATA_UNKNOWN : METADATA_GOOD;
+    bool claims_nothing = c->form == CLAIM_GOOD && !p.has_clock;
+    if (!claims_nothing) c->text = (struct slice){from, (size_t)(r->at - from)};
 }
 
 /* ---- Writing ---- */
@@ -199,7 +246,7 @@ enum metadata_form metadata_parse(struct metadata *m, struct slice text, const s
 static void put_map_ref(struct buffer *out, struct map_ref ref) {
     buffer_put_u64(out, ref.epoch);
     buffer_put_char(out, '.');
-    buffer_put_hex(out, ref.id, MAP_ID_DIGITS);
+    buffer_put_hex32(out, ref.id);
 }
 
 void metadata_put(struct buffer *out, const struct metadata *m, const struct actors *as) {
@@ -210,12 +257,11 @@ void metadata_put(struct buffer *out, const struct metadata *m, const struct act
         buffer_put_char(out, '"');
     }
     buffer_put(out, SLICE("],\"time\":\""));
-    buffer_put_hex(out, m->time, 16);
+    buffer_put_hex64(out, m->time);
     buffer_put(out, SLICE("\",\"clock\":{"));
     for (uint32_t i = 0; i < m->clock.len; i++) {
-        buffer_put(out, i == 0 ? SLICE("\"") : SLICE(",\""));
-        buffer_put(out, actors_get(as, m->clock.dots[i].actor)->label);
-        buffer_put(out, SLICE("\":"));
+        if (i > 0) buffer_put_char(out, ',');
+        buffer_put(out, actors_get(as, m->clock.dots[i].actor)->member);
         buffer_put_u64(out, m->clock.dots[i].n);
     }
     buffer_put(out, SLICE("}}"));

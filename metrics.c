@@ -29,7 +29,6 @@ static const char *const STATUS_NAMES[NODE_STATUSES] = {
     [NODE_NOT_YET] = "dependencies_missing",
     [NODE_CANNOT_FORWARD] = "cannot_forward",
     [NODE_MEMORY_LIMIT] = "memory_limit",
-    [NODE_BAD_METADATA] = "bad_metadata",
 };
 
 static void put_operations(struct buffer *out, const struct node_stats *stats) {
@@ -74,8 +73,7 @@ void metrics_put(struct buffer *out, const struct server_stats *server, const st
                "Times that no connection could be accepted for lack of descriptors or memory.",
                server->connections_refused);
     put_metric(out, "kvs_connections_timed_out_total", "counter",
-               "Client connections closed for being idle or slow.",
-               server->connections_timed_out);
+               "Client connections closed for being idle or slow.", server->connections_timed_out);
     put_metric(out, "kvs_requests_total", "counter", "Requests answered.", server->requests);
     put_metric(out, "kvs_responses_4xx_total", "counter", "Answers that blame the request.",
                server->responses_4xx);

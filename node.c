@@ -2,14 +2,13 @@
  *
  * The way of an operation:
  *
- *   node_submit -> attempt -> read_metadata     what does the client depend on?
- *                          -> covers            is all of it here?
+ *   node_submit -> attempt -> covers            is all that the client has seen here?
  *                          -> serve_get | serve_put | serve_delete
  *               -> park    if not; node_take_answer attempts it again
  *
- * What can go wrong on the way: metadata that is not ours (refused), a dependency that is not here
- * (parked, then refused by name), a shard that is elsewhere (nobody to forward to yet), no memory
- * (refused; the write has then taken no number, so no gap in the actor's dots).
+ * What can go wrong on the way: a dependency that is not here (parked, then refused by name), a
+ * shard that is elsewhere (nobody to forward to yet), no memory (refused; the write has then taken
+ * no number, so no gap in the actor's dots).
  *
  * There is one member in the group so far, so a write is delivered as soon as it is stamped.
  */
@@ -26,7 +25,8 @@ struct parked {
     uint64_t token;
     uint64_t deadline_ms;
     uint64_t tried_at; /* the node's `progress` when it was last attempted */
-    struct op op;      /* slices into `bytes` */
+    struct op op;      /* slices into `bytes`; its claim is read again for each attempt */
+    struct slice claim_text;
     size_t size;
     char bytes[];
 };
@@ -45,18 +45,18 @@ struct node {
     struct peers peers;
     struct actors *actors;
     struct store *store;
-    uint32_t shard;         /* of this node in `map`, or SHARD_NONE */
-    uint32_t actor;         /* for own writes; ACTOR_NONE before the first */
-    uint64_t actor_writes;  /* the number of its last one */
+    uint32_t shard;          /* of this node in `map`, or SHARD_NONE */
+    uint32_t actor;          /* for own writes; ACTOR_NONE before the first */
+    uint64_t actor_writes;   /* the number of its last one */
     struct vclock delivered; /* D: every write of the group that is here or superseded here */
 
     struct parked *parked, **parked_end; /* oldest first */
-    struct parked *ended;   /* the one whose answer is borrowed */
-    uint64_t progress;      /* counts the steps after which a parked operation may succeed */
+    struct parked *ended;                /* the one whose answer is borrowed */
+    uint64_t progress; /* counts the steps after which a parked operation may succeed */
 
-    struct metadata metadata; /* of the operation in hand; becomes the answer's */
-    struct buffer missing;    /* its unmet dependencies */
-    struct buffer deps;       /* a version's packed dependencies while it is put */
+    struct claim claim;    /* of the parked operation in hand */
+    struct buffer missing; /* unmet dependencies of the operation in hand */
+    struct buffer deps;    /* a version's packed dependencies while it is put */
     struct node_stats stats;
 };
 
@@ -97,7 +97,7 @@ void node_free(struct node *n) {
     actors_free(n->actors);
     store_free(n->store);
     vclock_free(&n->delivered);
-    metadata_free(&n->metadata);
+    claim_free(&n->claim);
     buffer_free(&n->missing);
     buffer_free(&n->deps);
     free(n);
@@ -121,31 +121,27 @@ static uint64_t own_group(const struct node *n) {
     return n->shard == SHARD_NONE ? 0 : n->map->group[n->shard];
 }
 
-bool node_check_metadata(struct node *n, struct slice metadata, struct metadata_error *error) {
-    n->missing.len = 0;
-    if (metadata.len == 0) {
-        metadata_clear(&n->metadata);
-        return true;
-    }
-    return metadata_parse(&n->metadata, metadata, n->actors, n->wall_ms, &n->missing, error) !=
-           METADATA_BAD;
+void node_read_claim(const struct node *n, struct claim *c, struct json_reader *r) {
+    claim_read(c, r, n->actors, n->wall_ms);
 }
 
 static bool knows_map(const struct node *n, struct map_ref ref) {
     return ref.epoch == n->map->epoch && ref.id == n->map->id >> 32;
 }
 
-/* True when everything that the metadata in hand names is here; otherwise what is missing stands
- * in n->missing. Entries of other groups are never waited for. */
-static bool covers(struct node *n) {
+/* True when everything that the claim names is here; otherwise what is missing stands in
+ * n->missing. Entries of other groups are never waited for. */
+static bool covers(struct node *n, const struct claim *c) {
     uint64_t group = own_group(n);
-    for (uint32_t i = 0; i < n->metadata.maps_len; i++) {
-        if (!knows_map(n, n->metadata.maps[i])) {
-            metadata_put_missing_map(&n->missing, n->metadata.maps[i]);
+    n->missing.len = 0;
+    buffer_put(&n->missing, buffer_slice(&c->unknown));
+    for (uint32_t i = 0; i < c->metadata.maps_len; i++) {
+        if (!knows_map(n, c->metadata.maps[i])) {
+            metadata_put_missing_map(&n->missing, c->metadata.maps[i]);
         }
     }
-    for (uint32_t i = 0; i < n->metadata.clock.len; i++) {
-        struct dot dot = n->metadata.clock.dots[i];
+    for (uint32_t i = 0; i < c->metadata.clock.len; i++) {
+        struct dot dot = c->metadata.clock.dots[i];
         const struct actor *actor = actors_get(n->actors, dot.actor);
         if (actor->group == group && !vclock_has(&n->delivered, dot)) {
             metadata_put_missing(&n->missing, actor->label, dot.n);
@@ -155,20 +151,28 @@ static bool covers(struct node *n) {
 }
 
 /* The client is about to see version v: from now on its metadata says so. */
-static void observe(struct node *n, const struct version *v) {
-    metadata_join_packed(&n->metadata, v->deps);
-    vclock_raise(&n->metadata.clock, v->dot);
-    n->metadata.time = hlc_max(n->metadata.time, v->hlc);
+static void observe(struct metadata *m, const struct version *v) {
+    metadata_join_packed(m, v->deps);
+    vclock_raise(&m->clock, v->dot);
+    m->time = hlc_max(m->time, v->hlc);
 }
 
 /* ---- Serving ---- */
 
-static enum node_status serve_get(struct node *n, const struct op *op, struct answer *a) {
-    struct version v;
-    if (!store_find(n->store, store_locate(n->store, op->key), op->key, &v)) return NODE_NO_KEY;
-    observe(n, &v);
-    if (v.is_tombstone) return NODE_NO_KEY;
-    a->value = v.value;
+/* What the functions below work on: one operation at its place in the store. */
+struct serving {
+    const struct op *op;
+    struct metadata *seen; /* by the client */
+    struct store_place place;
+    struct version old; /* what stands under the key */
+    bool known;         /* if anything does */
+};
+
+static enum node_status serve_get(const struct serving *g, struct answer *a) {
+    if (!g->known) return NODE_NO_KEY;
+    observe(g->seen, &g->old);
+    if (g->old.is_tombstone) return NODE_NO_KEY;
+    a->value = g->old.value;
     return NODE_FOUND;
 }
 
@@ -181,11 +185,10 @@ static uint32_t own_actor(struct node *n) {
 }
 
 /* A stamp greater than the clock, than what the client has seen and than what it replaces. */
-static uint64_t next_hlc(const struct node *n, const struct version *old) {
+static uint64_t next_hlc(const struct node *n, const struct serving *g) {
     uint64_t seen = hlc_max(n->hlc, hlc_of_wall(n->wall_ms));
-    seen = hlc_max(seen, n->metadata.time);
-    if (old != NULL) seen = hlc_max(seen, old->hlc);
-    return seen + 1;
+    seen = hlc_max(seen, g->seen->time);
+    return (g->known ? hlc_max(seen, g->old.hlc) : seen) + 1;
 }
 
 static bool exceeds_memory(const struct node *n, const struct version *v,
@@ -203,51 +206,43 @@ static void deliver(struct node *n, const struct version *v) {
 }
 
 /* Stamps and delivers a write of this node: a value, or a tombstone. False: no memory. */
-static bool write_version(struct node *n, struct store_place place, const struct version *old,
-                          struct slice key, const struct slice *value) {
+static bool write_version(struct node *n, const struct serving *g, bool is_tombstone) {
     n->deps.len = 0;
-    metadata_pack(&n->deps, &n->metadata, n->actors, own_group(n));
+    metadata_pack(&n->deps, g->seen, n->actors, own_group(n));
     struct version v = {
         .dot = {own_actor(n), n->actor_writes + 1},
-        .hlc = next_hlc(n, old),
-        .is_tombstone = value == NULL,
-        .key = key,
-        .value = value == NULL ? (struct slice){0} : *value,
+        .hlc = next_hlc(n, g),
+        .is_tombstone = is_tombstone,
+        .key = g->op->key,
+        .value = is_tombstone ? (struct slice){0} : g->op->value,
         .deps = buffer_slice(&n->deps),
     };
-    if (exceeds_memory(n, &v, old) || !store_put(n->store, place, &v)) return false;
+    if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return false;
+    if (!store_put(n->store, g->place, &v)) return false;
     deliver(n, &v);
-    observe(n, &v);
+    observe(g->seen, &v);
     return true;
 }
 
-static enum node_status serve_put(struct node *n, const struct op *op) {
-    struct version old;
-    struct store_place place = store_locate(n->store, op->key);
-    bool known = store_find(n->store, place, op->key, &old);
-    bool replaces = known && !old.is_tombstone;
-    if (!write_version(n, place, known ? &old : NULL, op->key, &op->value)) {
-        return NODE_MEMORY_LIMIT;
-    }
-    return replaces ? NODE_REPLACED : NODE_CREATED;
+static enum node_status serve_put(struct node *n, const struct serving *g) {
+    if (!write_version(n, g, false)) return NODE_MEMORY_LIMIT;
+    return g->known && !g->old.is_tombstone ? NODE_REPLACED : NODE_CREATED;
 }
 
-static enum node_status serve_delete(struct node *n, const struct op *op) {
-    struct version old;
-    struct store_place place = store_locate(n->store, op->key);
-    if (!store_find(n->store, place, op->key, &old)) return NODE_NO_KEY;
-    if (old.is_tombstone) {
-        observe(n, &old);
+static enum node_status serve_delete(struct node *n, const struct serving *g) {
+    if (!g->known) return NODE_NO_KEY;
+    if (g->old.is_tombstone) {
+        observe(g->seen, &g->old);
         return NODE_NO_KEY;
     }
-    return write_version(n, place, &old, op->key, NULL) ? NODE_DELETED : NODE_MEMORY_LIMIT;
+    return write_version(n, g, true) ? NODE_DELETED : NODE_MEMORY_LIMIT;
 }
 
-static enum node_status serve(struct node *n, const struct op *op, struct answer *a) {
-    switch (op->kind) {
-    case OP_GET: return serve_get(n, op, a);
-    case OP_PUT: return serve_put(n, op);
-    case OP_DELETE: return serve_delete(n, op);
+static enum node_status serve(struct node *n, const struct serving *g, struct answer *a) {
+    switch (g->op->kind) {
+    case OP_GET: return serve_get(g, a);
+    case OP_PUT: return serve_put(n, g);
+    case OP_DELETE: return serve_delete(n, g);
     case OP_KINDS: break;
     }
     assert(!"an operation of no kind");
@@ -256,21 +251,28 @@ static enum node_status serve(struct node *n, const struct op *op, struct answer
 
 /* Tries to serve; NODE_NOT_YET when it cannot be done here now. */
 static void attempt(struct node *n, const struct op *op, struct answer *a) {
-    *a = (struct answer){.asked = op->metadata};
-    if (!node_check_metadata(n, op->metadata, &a->error)) {
-        a->status = NODE_BAD_METADATA;
-        return;
-    }
-    a->shard = n->map->shard_of_slot[shard_slot(op->key)];
+    struct serving g = {.op = op, .seen = &op->claim->metadata};
+    g.place = store_locate(n->store, op->key);
+    *a = (struct answer){.asked = op->claim->text};
+    a->shard = n->map->shard_of_slot[g.place.slot];
     if (a->shard != n->shard) {
         a->status = NODE_CANNOT_FORWARD;
-    } else if (!covers(n)) {
+    } else if (!covers(n, op->claim)) {
         a->status = NODE_NOT_YET;
         a->missing = buffer_slice(&n->missing);
     } else {
-        a->status = serve(n, op, a);
-        a->metadata = &n->metadata;
+        g.known = store_find(n->store, g.place, op->key, &g.old);
+        a->status = serve(n, &g, a);
+        a->metadata = g.seen;
     }
+}
+
+/* Attempts a parked operation, by what is known now of the actors that it names. */
+static void attempt_again(struct node *n, struct parked *p, struct answer *a) {
+    struct json_reader r = json_reader_of(p->claim_text);
+    node_read_claim(n, &n->claim, &r);
+    p->op.claim = &n->claim;
+    attempt(n, &p->op, a);
 }
 
 /* ---- Parking ---- */
@@ -284,7 +286,7 @@ static struct slice copy_into(char **at, struct slice s) {
 
 /* False: too many wait already. */
 static bool park(struct node *n, uint64_t token, const struct op *op) {
-    size_t size = sizeof(struct parked) + op->key.len + op->value.len + op->metadata.len;
+    size_t size = sizeof(struct parked) + op->key.len + op->value.len + op->claim->text.len;
     bool room = n->stats.parked_now < NODE_PARKED_MAX &&
                 n->stats.parked_bytes + size <= NODE_PARKED_BYTES_MAX;
     if (!room || n->park_ms == 0) return false;
@@ -299,7 +301,7 @@ static bool park(struct node *n, uint64_t token, const struct op *op) {
     p->op.kind = op->kind;
     p->op.key = copy_into(&at, op->key);
     p->op.value = copy_into(&at, op->value);
-    p->op.metadata = copy_into(&at, op->metadata);
+    p->claim_text = copy_into(&at, op->claim->text);
     *n->parked_end = p;
     n->parked_end = &p->next;
     n->stats.parked_now++;
@@ -333,7 +335,7 @@ bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer) {
         bool late = p->deadline_ms <= n->now_ms;
         if (!late && p->tried_at == n->progress) continue;
         p->tried_at = n->progress;
-        attempt(n, &p->op, answer);
+        attempt_again(n, p, answer);
         if (answer->status == NODE_NOT_YET && !late) continue;
         n->ended = unpark(n, link);
         n->stats.answered[p->op.kind][answer->status]++;

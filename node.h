@@ -27,8 +27,8 @@ struct node_config {
     struct address self;
     const struct address *view; /* sorted, without repeats, self among them; copied */
     uint32_t view_count;
-    uint32_t shard_count;       /* 0: not given, the automatic map */
-    uint64_t memory_bytes_max;  /* 0: no limit */
+    uint32_t shard_count;      /* 0: not given, the automatic map */
+    uint64_t memory_bytes_max; /* 0: no limit */
     uint32_t park_ms;
     uint64_t boot;              /* a fresh random number for this process start */
     struct hash_seed seed;      /* of the store's tables */
@@ -52,9 +52,9 @@ enum op_kind { OP_GET, OP_PUT, OP_DELETE, OP_KINDS };
 
 struct op {
     enum op_kind kind;
-    struct slice key;      /* not empty, UTF-8, at most STORE_KEY_BYTES_MAX */
-    struct slice value;    /* OP_PUT: JSON text */
-    struct slice metadata; /* JSON text as the client sent it; empty: none */
+    struct slice key;    /* not empty, UTF-8, at most STORE_KEY_BYTES_MAX */
+    struct slice value;  /* OP_PUT: JSON text */
+    struct claim *claim; /* what the client has seen; becomes what it has now seen */
 };
 
 enum node_status {
@@ -66,20 +66,21 @@ enum node_status {
     NODE_NOT_YET,        /* dependencies are missing here */
     NODE_CANNOT_FORWARD, /* nobody of the owning shard is reachable */
     NODE_MEMORY_LIMIT,
-    NODE_BAD_METADATA,
     NODE_STATUSES,
 };
 
-/* Everything in it is borrowed until the next call that takes the node. */
+/* Everything in it is borrowed until the next call that takes the node or the claim. */
 struct answer {
     enum node_status status;
     uint32_t shard;                  /* that the key belongs to */
     struct slice value;              /* NODE_FOUND */
     const struct metadata *metadata; /* what the client has now seen; NULL: what it sent, `asked` */
-    struct slice asked;              /* the metadata that came with the operation */
+    struct slice asked;              /* the text of its claim */
     struct slice missing;            /* NODE_NOT_YET: items of a JSON array */
-    struct metadata_error error;     /* NODE_BAD_METADATA */
 };
+
+/* Reads the metadata of a request into *c. A bad claim must not be submitted. */
+void node_read_claim(const struct node *n, struct claim *c, struct json_reader *r);
 
 /* True: *answer is it. False: parked under `token`; the node has copied what it needs. */
 bool node_submit(struct node *n, uint64_t token, const struct op *op, struct answer *answer);
@@ -89,9 +90,6 @@ bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer);
 
 /* Nobody waits for the answer any more. */
 void node_cancel(struct node *n, uint64_t token);
-
-/* Fills *error and returns false when the metadata is not of our form. */
-bool node_check_metadata(struct node *n, struct slice metadata, struct metadata_error *error);
 
 /* ---- View and shards ---- */
 

@@ -6,7 +6,8 @@
 /* The place where `address` stands or belongs. */
 static uint32_t find_place(const struct peers *ps, const struct address *address) {
     uint32_t i = 0;
-    while (i < ps->count && address_compare(&ps->list[i].address, address) < 0) i++;
+    while (i < ps->count && address_compare(&ps->list[i].address, address) < 0)
+        i++;
     return i;
 }
 

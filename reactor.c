@@ -10,8 +10,8 @@
 
 #include "bytes.h"
 
-#define EVENTS_MAX        256  /* fetched at once */
-#define EXTRA_FETCHES_MAX 64   /* rounds of events that may go before late timers */
+#define EVENTS_MAX        256 /* fetched at once */
+#define EXTRA_FETCHES_MAX 64  /* rounds of events that may go before late timers */
 #define WAIT_MS_MAX       60000
 
 struct reactor {

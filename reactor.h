@@ -15,19 +15,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_HANGUP = 4 }; /* HANGUP comes unasked */
 
 struct watch {
     int fd;
-    unsigned events;                                   /* asked for; kept by the reactor */
+    unsigned events; /* asked for; kept by the reactor */
     void (*on_event)(struct watch *w, unsigned events);
 };
 
 struct timer {
-    uint64_t deadline_ms;                              /* kept by the reactor; UINT64_MAX: not set */
-    uint32_t heap_at;                                  /* kept by the reactor */
+    uint64_t deadline_ms; /* kept by the reactor; UINT64_MAX: not set */
+    uint32_t heap_at;     /* kept by the reactor */
     void (*on_timer)(struct timer *t);
 };
 
@@ -36,7 +36,8 @@ struct turn {
     void (*on_end)(struct turn *t);
 };
 
-#define TIMER_INIT(callback) {.deadline_ms = UINT64_MAX, .heap_at = 0, .on_timer = (callback)}
+#define TIMER_INIT(callback)                                                                       \
+    { .deadline_ms = UINT64_MAX, .heap_at = 0, .on_timer = (callback) }
 
 struct reactor;
 

@@ -7,7 +7,8 @@
  *
  * Back-pressure. While a connection has answers that its client does not take, it reads and parses
  * nothing, so it holds at most OUTPUT_BYTES_MAX plus one answer, and one shared buffer's worth of
- * requests beside one that is not complete. The kernel's buffers fill up and the client has to wait.
+ * requests beside one that is not complete. The kernel's buffers fill up and the client has to
+ * wait.
  *
  * The states of a connection, each transition with the function that makes it:
  *
@@ -47,29 +48,30 @@
 #define PIECE_BYTES       (32 * 1024)   /* of a listing, made at once */
 #define KEEP_BYTES_MAX    (1024 * 1024) /* shared buffers larger than this are given back */
 #define ACCEPTS_PER_EVENT 64
-#define ACCEPT_PAUSE_MS   100           /* after descriptors ran out */
-#define STALL_MS          30000         /* a client that takes nothing of an answer for this long */
-#define LINGER_MS         2000          /* for a client to read its last answer */
+#define ACCEPT_PAUSE_MS   100   /* after descriptors ran out */
+#define STALL_MS          30000 /* a client that takes nothing of an answer for this long */
+#define LINGER_MS         2000  /* for a client to read its last answer */
 
 enum conn_state { CONN_READING, CONN_WAITING, CONN_STREAMING, CONN_CLOSING, CONN_DRAINING };
 
 struct conn {
     struct watch watch;
-    struct timer timer;      /* fires at or before deadline_ms; see set_deadline */
+    struct timer timer; /* fires at or before deadline_ms; see set_deadline */
     uint64_t deadline_ms;
     struct server *server;
     struct sock sock;
-    uint32_t generation;     /* tells this connection from earlier ones on the same descriptor */
+    uint32_t generation; /* tells this connection from earlier ones on the same descriptor */
     enum conn_state state;
-    bool peer_done;          /* the client will send no more */
-    bool unparsed;           /* `in` may hold a whole request */
-    bool continue_sent;      /* "100 Continue" for the request being read */
-    bool head_only;          /* the exchange under way: of a HEAD request */
-    bool client_1_0;         /* of HTTP/1.0 */
-    bool keep_alive;         /* the connection goes on after it */
+    bool peer_done;     /* the client will send no more */
+    bool unparsed;      /* `in` may hold a whole request */
+    bool partial;       /* `in` holds the start of one, which must be complete in time */
+    bool continue_sent; /* "100 Continue" for the request being read */
+    bool head_only;     /* the exchange under way: of a HEAD request */
+    bool client_1_0;    /* of HTTP/1.0 */
+    bool keep_alive;    /* the connection goes on after it */
     struct http_parser parser;
-    struct buffer in;        /* starts with the first byte of a request */
-    struct buffer out;       /* what the client has not taken; from out_sent on */
+    struct buffer in;  /* starts with the first byte of a request */
+    struct buffer out; /* what the client has not taken; from out_sent on */
     size_t out_sent;
     struct listing *listing; /* CONN_STREAMING; owned */
 };
@@ -84,15 +86,15 @@ struct server {
     struct timer node_timer;   /* the node's next deadline: wakes the loop */
     struct timer stop_timer;
     bool stopping;
-    uint32_t generation;       /* of the last connection made */
-    struct conn **conns;       /* owned; by descriptor */
+    uint32_t generation; /* of the last connection made */
+    struct conn **conns; /* owned; by descriptor */
     size_t conns_cap;
     struct server_stats stats;
-    char *input;               /* shared: INPUT_BYTES */
-    struct buffer output;      /* shared: answers of the connection in hand */
-    struct reply reply;        /* shared: the answer being made */
+    char *input;          /* shared: INPUT_BYTES */
+    struct buffer output; /* shared: answers of the connection in hand */
+    struct reply reply;   /* shared: the answer being made */
     char date[HTTP_DATE_BYTES];
-    uint64_t date_s;           /* the second that `date` tells */
+    uint64_t date_s; /* the second that `date` tells */
 };
 
 /* ---- Tokens: how the node names a connection that waits ---- */
@@ -110,7 +112,8 @@ static struct conn *conn_of_token(const struct server *s, uint64_t token) {
 /* ---- Deadlines ---- */
 
 /* The timer is only moved when the deadline comes nearer. When it fires too early, because the
- * deadline has moved away since, it is set again: that is once an idle period, not once a request. */
+ * deadline has moved away since, it is set again: that is once an idle period, not once a request.
+ */
 static void set_deadline(struct conn *c, uint64_t from_now_ms) {
     c->deadline_ms = reactor_now_ms(c->server->reactor) + from_now_ms;
     if (c->deadline_ms < c->timer.deadline_ms) {
@@ -173,8 +176,7 @@ static void pause_accepting(struct server *s) {
     s->stats.connections_refused++;
     log_line(LOG_WARN, "http: cannot accept: %s", strerror(errno));
     reactor_change(s->reactor, &s->listener, 0);
-    reactor_set_timer(s->reactor, &s->accept_timer,
-                      reactor_now_ms(s->reactor) + ACCEPT_PAUSE_MS);
+    reactor_set_timer(s->reactor, &s->accept_timer, reactor_now_ms(s->reactor) + ACCEPT_PAUSE_MS);
 }
 
 static void on_accept_timer(struct timer *t) {
@@ -300,7 +302,7 @@ static void put_piece(struct conn *c) {
     if (c->client_1_0) {
         buffer_put(&s->output, buffer_slice(piece));
     } else {
-        buffer_put_hex(&s->output, piece->len, 8);
+        buffer_put_hex32(&s->output, (uint32_t)piece->len);
         buffer_put(&s->output, SLICE("\r\n"));
         buffer_put(&s->output, buffer_slice(piece));
         buffer_put(&s->output, more ? SLICE("\r\n") : SLICE("\r\n0\r\n\r\n"));
@@ -340,6 +342,7 @@ static void take_requests(struct conn *c, char *bytes, size_t len) {
             break;
         case HTTP_DONE: {
             size_t consumed = c->parser.consumed;
+            c->partial = false;
             begin_exchange(c, bytes);
             http_parser_reset(&c->parser);
             bytes += consumed;
@@ -351,6 +354,7 @@ static void take_requests(struct conn *c, char *bytes, size_t len) {
             int status = c->parser.status;
             const char *error = c->parser.error;
             http_parser_reset(&c->parser);
+            c->partial = false;
             put_refusal(c, status, error);
             len = 0;
             break;
@@ -359,6 +363,10 @@ static void take_requests(struct conn *c, char *bytes, size_t len) {
     }
     if (c->state == CONN_CLOSING) len = 0; /* nothing more is read from this client */
     c->unparsed = !starved && len > 0;
+    if (starved && len > 0 && !c->partial) {
+        c->partial = true;
+        set_deadline(c, c->server->config.request_ms);
+    }
     keep_input(c, bytes, len);
 }
 
@@ -372,14 +380,12 @@ static void read_input(struct conn *c) {
     }
     s->stats.bytes_received += (uint64_t)n;
     if (c->state == CONN_DRAINING) return;
-    bool begins = c->in.len == 0;
-    if (begins) {
+    if (c->in.len == 0) {
         take_requests(c, s->input, (size_t)n);
     } else {
         buffer_put(&c->in, (struct slice){s->input, (size_t)n});
         take_requests(c, c->in.at, c->in.len);
     }
-    if (begins && c->in.len > 0) set_deadline(c, s->config.request_ms);
 }
 
 /* ---- Sending ---- */
@@ -413,7 +419,8 @@ static bool send_kept(struct conn *c) {
     set_deadline(c, STALL_MS);
     if (c->out_sent < c->out.len) return true;
     buffer_free(&c->out);
-    set_deadline(c, c->server->config.idle_ms);
+    const struct server_config *config = &c->server->config;
+    set_deadline(c, c->partial ? config->request_ms : config->idle_ms);
     return true;
 }
 
@@ -468,7 +475,8 @@ static void on_conn_event(struct watch *w, unsigned events) {
 static void on_deadline(struct conn *c) {
     bool reading = c->state == CONN_READING && c->out.len == 0;
     c->server->stats.connections_timed_out += c->state != CONN_DRAINING;
-    if (reading && c->in.len > 0) {
+    if (reading && c->partial) {
+        c->partial = false;
         put_refusal(c, 408, "Request was not complete in time");
         buffer_free(&c->in);
         if (send_output(c)) {
@@ -548,7 +556,7 @@ struct server *server_create(struct reactor *r, struct node *n,
     s->turn = (struct turn){on_turn_start, on_turn_end};
     s->reactor = r;
     s->config = *config;
-    s->api = (struct api){.node = n, .stats = &s->stats};
+    api_init(&s->api, n, &s->stats);
     s->listener = (struct watch){.fd = fd, .on_event = on_accept};
     s->accept_timer = (struct timer)TIMER_INIT(on_accept_timer);
     s->node_timer = (struct timer)TIMER_INIT(on_node_timer);
@@ -578,7 +586,7 @@ void server_free(struct server *s) {
     free(s->input);
     buffer_free(&s->output);
     buffer_free(&s->reply.body);
-    buffer_free(&s->api.scratch);
+    api_free(&s->api);
     free(s);
 }
 

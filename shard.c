@@ -42,8 +42,8 @@ static uint64_t first_group_id(uint64_t map_id, uint32_t shard) {
     return name_of((struct slice){text, (size_t)len});
 }
 
-struct map *map_create_first(const struct address *nodes, uint32_t node_count,
-                             uint32_t shard_count, bool is_explicit) {
+struct map *map_create_first(const struct address *nodes, uint32_t node_count, uint32_t shard_count,
+                             bool is_explicit) {
     assert(shard_count >= 1 && shard_count <= SHARD_COUNT_MAX && shard_count <= node_count);
     struct map *m = bytes_alloc_zeroed(sizeof *m);
     m->epoch = 1;
@@ -61,7 +61,8 @@ struct map *map_create_first(const struct address *nodes, uint32_t node_count,
         m->shard_of_slot[slot] = (uint8_t)(slot % shard_count);
     }
     m->id = first_map_id(m);
-    for (uint32_t s = 0; s < shard_count; s++) m->group[s] = first_group_id(m->id, s);
+    for (uint32_t s = 0; s < shard_count; s++)
+        m->group[s] = first_group_id(m->id, s);
     return m;
 }
 
@@ -82,7 +83,10 @@ uint32_t map_shard_of_node(const struct map *m, const struct address *node) {
 
 void shard_id_text(uint32_t shard, char out[SHARD_ID_BYTES]) {
     assert(shard < SHARD_COUNT_MAX);
-    snprintf(out, SHARD_ID_BYTES, "s%u", shard % SHARD_COUNT_MAX);
+    *out++ = 's';
+    if (shard >= 10) *out++ = (char)('0' + shard / 10);
+    *out++ = (char)('0' + shard % 10);
+    *out = '\0';
 }
 
 uint32_t shard_of_id_text(const struct map *m, struct slice text) {

@@ -27,16 +27,16 @@ struct map {
     uint8_t shard_of_slot[SHARD_SLOTS];
     uint64_t group[SHARD_COUNT_MAX]; /* the id of each shard's group */
     uint32_t node_count;
-    struct address *nodes;           /* owned; sorted */
-    uint32_t *shard_of_node;         /* owned; by index in nodes */
+    struct address *nodes;   /* owned; sorted */
+    uint32_t *shard_of_node; /* owned; by index in nodes */
 };
 
 uint32_t shard_slot(struct slice key);
 
 /* The first map. `nodes` is sorted and without repeats; copied. 1 <= shard_count <= node_count and
  * SHARD_COUNT_MAX. */
-struct map *map_create_first(const struct address *nodes, uint32_t node_count,
-                             uint32_t shard_count, bool is_explicit);
+struct map *map_create_first(const struct address *nodes, uint32_t node_count, uint32_t shard_count,
+                             bool is_explicit);
 void map_free(struct map *m);
 
 uint32_t map_shard_of_node(const struct map *m, const struct address *node); /* or SHARD_NONE */

@@ -22,7 +22,7 @@
 struct entry {
     struct entry *next; /* in the same bucket */
     uint64_t hlc;
-    uint64_t n;      /* with actor: the dot */
+    uint64_t n; /* with actor: the dot */
     uint32_t actor;
     uint32_t value_len;
     uint16_t deps_len;
@@ -169,7 +169,8 @@ static void grow_by_one_bucket(struct store *s, struct table *t) {
 /* The link that points to the entry of `key`, or the NULL at the end of its chain. */
 static struct entry **find_link(const struct table *t, uint64_t hash, struct slice key) {
     struct entry **link = bucket_of(t, hash);
-    while (*link != NULL && !slice_equal(entry_key(*link), key)) link = &(*link)->next;
+    while (*link != NULL && !slice_equal(entry_key(*link), key))
+        link = &(*link)->next;
     return link;
 }
 
@@ -224,8 +225,8 @@ bool store_put(struct store *s, struct store_place place, const struct version *
 int64_t store_growth(const struct version *v, const struct version *old) {
     uint64_t after = allocated_bytes(entry_size(v->key.len, v->deps.len, v->value.len));
     if (old == NULL) return (int64_t)(after + sizeof(struct entry *));
-    return (int64_t)(after - allocated_bytes(entry_size(old->key.len, old->deps.len,
-                                                        old->value.len)));
+    return (int64_t)(after -
+                     allocated_bytes(entry_size(old->key.len, old->deps.len, old->value.len)));
 }
 
 /* ---- Counting and walking ---- */

@@ -21,7 +21,7 @@
 /* Slices of a version borrow the store's memory until the next change of the store. */
 struct version {
     struct dot dot;
-    uint64_t hlc;      /* with the dot's actor: the stamp */
+    uint64_t hlc; /* with the dot's actor: the stamp */
     bool is_tombstone;
     struct slice key;
     struct slice value; /* JSON text; empty in a tombstone */
@@ -47,7 +47,8 @@ bool store_find(const struct store *s, struct store_place place, struct slice ke
  * that goes. False, and nothing changed, when the machine has no memory. */
 bool store_put(struct store *s, struct store_place place, const struct version *v);
 
-/* By how many bytes the store would grow (below 0: shrink) if *v were put over *old (NULL: none). */
+/* By how many bytes the store would grow (below 0: shrink) if *v were put over *old (NULL: none).
+ */
 int64_t store_growth(const struct version *v, const struct version *old);
 
 uint64_t store_bytes(const struct store *s); /* all that it holds, allocator overhead included */

@@ -32,11 +32,17 @@ size_t utf8_sequence(const char *text, const char *end) {
 }
 
 bool utf8_count(struct slice s, size_t *code_points) {
-    size_t count = 0;
-    for (size_t i = 0; i < s.len; count++) {
+    size_t count = 0, i = 0;
+    while (i < s.len) {
+        if (s.len - i >= 8 && (word_load(s.at + i) & EACH_BYTE(0x80)) == 0) { /* plain ASCII */
+            i += 8;
+            count += 8;
+            continue;
+        }
         size_t len = utf8_sequence(s.at + i, s.at + s.len);
         if (len == 0) return false;
         i += len;
+        count++;
     }
     *code_points = count;
     return true;
@@ -49,7 +55,8 @@ size_t utf8_encode(uint32_t cp, char *out) {
     }
     size_t len = cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
     static const unsigned char lead[5] = {0, 0, 0xC0, 0xE0, 0xF0};
-    for (size_t i = len - 1; i > 0; i--, cp >>= 6) out[i] = (char)(0x80 | (cp & 0x3F));
+    for (size_t i = len - 1; i > 0; i--, cp >>= 6)
+        out[i] = (char)(0x80 | (cp & 0x3F));
     out[0] = (char)(lead[len] | cp);
     return len;
 }

@@ -13,8 +13,8 @@ struct actors {
     uint32_t table_mask;
 };
 
-#define ACTORS_MIN       16
-#define LABEL_ID_BYTES   17 /* '#' and 16 hex digits */
+#define ACTORS_MIN     16
+#define LABEL_ID_BYTES 17 /* '#' and 16 hex digits */
 
 struct actors *actors_create(void) {
     struct actors *as = bytes_alloc_zeroed(sizeof *as);
@@ -26,7 +26,8 @@ struct actors *actors_create(void) {
 }
 
 void actors_free(struct actors *as) {
-    for (uint32_t i = 0; i < as->count; i++) free((char *)as->list[i].label.at);
+    for (uint32_t i = 0; i < as->count; i++)
+        free((char *)as->list[i].member.at);
     free(as->list);
     free(as->table);
     free(as);
@@ -36,7 +37,8 @@ void actors_free(struct actors *as) {
  * random numbers, so their low bits serve as the hash. */
 static uint32_t *table_place(const struct actors *as, uint64_t id) {
     uint32_t i = (uint32_t)id & as->table_mask;
-    while (as->table[i] != 0 && as->list[as->table[i] - 1].id != id) i = (i + 1) & as->table_mask;
+    while (as->table[i] != 0 && as->list[as->table[i] - 1].id != id)
+        i = (i + 1) & as->table_mask;
     return &as->table[i];
 }
 
@@ -46,15 +48,18 @@ static void grow(struct actors *as) {
     free(as->table);
     as->table_mask = 2 * as->cap - 1;
     as->table = bytes_alloc_zeroed((as->table_mask + 1) * sizeof *as->table);
-    for (uint32_t i = 0; i < as->count; i++) *table_place(as, as->list[i].id) = i + 1;
+    for (uint32_t i = 0; i < as->count; i++)
+        *table_place(as, as->list[i].id) = i + 1;
 }
 
-static struct slice make_label(uint64_t id, const struct address *node) {
-    struct buffer label = {0};
-    buffer_put(&label, address_text(node));
-    buffer_put_char(&label, '#');
-    buffer_put_hex(&label, id, 16);
-    return buffer_slice(&label);
+static struct slice make_member(uint64_t id, const struct address *node) {
+    struct buffer member = {0};
+    buffer_put_char(&member, '"');
+    buffer_put(&member, address_text(node));
+    buffer_put_char(&member, '#');
+    buffer_put_hex64(&member, id);
+    buffer_put(&member, SLICE("\":"));
+    return buffer_slice(&member);
 }
 
 uint32_t actors_learn(struct actors *as, uint64_t id, const struct address *node, uint64_t boot,
@@ -63,13 +68,14 @@ uint32_t actors_learn(struct actors *as, uint64_t id, const struct address *node
     if (known != 0) return known - 1;
     if (as->count == as->cap) grow(as);
     uint32_t index = as->count++;
-    as->list[index] = (struct actor){id, boot, group, *node, make_label(id, node)};
+    struct slice member = make_member(id, node);
+    struct slice label = {member.at + 1, member.len - strlen("\"\":")};
+    as->list[index] = (struct actor){id, boot, group, *node, label, member};
     *table_place(as, id) = index + 1;
     return index;
 }
 
-uint32_t actors_find(const struct actors *as, struct slice label, uint32_t hint) {
-    if (hint < as->count && slice_equal(as->list[hint].label, label)) return hint;
+uint32_t actors_find(const struct actors *as, struct slice label) {
     uint64_t id;
     if (label.len < LABEL_ID_BYTES) return ACTOR_NONE;
     if (!hex64_parse(label.at + label.len - 16, &id)) return ACTOR_NONE;
@@ -100,8 +106,9 @@ void vclock_free(struct vclock *c) {
 
 /* Where the dot of `actor` stands or belongs. */
 static uint32_t find_place(const struct vclock *c, uint32_t actor) {
+    /* A clock that holds all actors, as most do, has each at its own index. */
+    if (actor < c->len && c->dots[actor].actor == actor) return actor;
     uint32_t low = 0, high = c->len;
-    if (high > 0 && c->dots[high - 1].actor < actor) return high; /* filled in order, mostly */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         if (c->dots[middle].actor < actor) {
@@ -118,14 +125,17 @@ uint64_t vclock_get(const struct vclock *c, uint32_t actor) {
     return i < c->len && c->dots[i].actor == actor ? c->dots[i].n : 0;
 }
 
+static void make_room(struct vclock *c) {
+    if (c->len < c->cap) return;
+    c->cap = c->cap == 0 ? 8 : c->cap * 2;
+    c->dots = bytes_realloc(c->dots, c->cap * sizeof *c->dots);
+}
+
 /* The dot of `actor`, made with n = 0 if it was not there. Borrowed until the next change. */
 static struct dot *dot_of(struct vclock *c, uint32_t actor) {
     uint32_t i = find_place(c, actor);
     if (i < c->len && c->dots[i].actor == actor) return &c->dots[i];
-    if (c->len == c->cap) {
-        c->cap = c->cap == 0 ? 8 : c->cap * 2;
-        c->dots = bytes_realloc(c->dots, c->cap * sizeof *c->dots);
-    }
+    make_room(c);
     memmove(c->dots + i + 1, c->dots + i, (c->len - i) * sizeof *c->dots);
     c->len++;
     c->dots[i] = (struct dot){actor, 0};
@@ -133,7 +143,12 @@ static struct dot *dot_of(struct vclock *c, uint32_t actor) {
 }
 
 void vclock_set(struct vclock *c, struct dot dot) {
-    dot_of(c, dot.actor)->n = dot.n;
+    if (c->len == 0 || c->dots[c->len - 1].actor < dot.actor) { /* clocks are read in order */
+        make_room(c);
+        c->dots[c->len++] = dot;
+    } else {
+        dot_of(c, dot.actor)->n = dot.n;
+    }
 }
 
 void vclock_raise(struct vclock *c, struct dot dot) {
@@ -142,5 +157,6 @@ void vclock_raise(struct vclock *c, struct dot dot) {
 }
 
 void vclock_join(struct vclock *c, const struct vclock *other) {
-    for (uint32_t i = 0; i < other->len; i++) vclock_raise(c, other->dots[i]);
+    for (uint32_t i = 0; i < other->len; i++)
+        vclock_raise(c, other->dots[i]);
 }

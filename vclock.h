@@ -21,10 +21,11 @@
 
 struct actor {
     uint64_t id;
-    uint64_t boot;         /* the process start that it writes for */
-    uint64_t group;        /* the group that its writes belong to */
+    uint64_t boot;  /* the process start that it writes for */
+    uint64_t group; /* the group that its writes belong to */
     struct address node;
-    struct slice label;    /* "10.10.0.2:8090#5f3a9c01d2e4b7a1"; lives as long as the registry */
+    struct slice label;  /* 10.10.0.2:8090#5f3a9c01d2e4b7a1; lives as long as the registry */
+    struct slice member; /* the same as a member of a JSON object: in quotes, with the colon */
 };
 
 struct actors;
@@ -36,9 +37,8 @@ void actors_free(struct actors *as);
 uint32_t actors_learn(struct actors *as, uint64_t id, const struct address *node, uint64_t boot,
                       uint64_t group);
 
-/* The index behind a label, or ACTOR_NONE. `hint` is tried first: labels mostly come back in the
- * order in which we wrote them. */
-uint32_t actors_find(const struct actors *as, struct slice label, uint32_t hint);
+/* The index behind a label, or ACTOR_NONE. */
+uint32_t actors_find(const struct actors *as, struct slice label);
 
 /* Borrowed until the next actors_learn(). */
 const struct actor *actors_get(const struct actors *as, uint32_t index);
@@ -60,7 +60,7 @@ void vclock_clear(struct vclock *c); /* keeps the memory */
 void vclock_free(struct vclock *c);
 uint64_t vclock_get(const struct vclock *c, uint32_t actor); /* 0 when absent */
 void vclock_set(struct vclock *c, struct dot dot);
-void vclock_raise(struct vclock *c, struct dot dot);         /* to at least dot.n */
+void vclock_raise(struct vclock *c, struct dot dot); /* to at least dot.n */
 void vclock_join(struct vclock *c, const struct vclock *other);
 
 static inline bool vclock_has(const struct vclock *c, struct dot dot) {

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Everything that `make test` runs. The last line is `N passed, N failed`; exit code 1 if anything failed.
+
+  unit      tests/test_*.c with ASan and UBSan: by gcc, by gcc with unsigned char, by clang
+  replay    the corpora of tests/fuzz_*.c, by a plain main
+  tidy      formatting, function length, banned calls, layers, names in the docs
+  contract  tests/contract: the real binary through the REST contract and through bad input
+  fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
+
+`run.py unit contract` runs just those. What this machine cannot run is said and passed over.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.MULTILINE)
+JOBS = f"-j{os.cpu_count() or 1}"
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, name, passed, failed, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+        tail = f", {skipped} skipped" if skipped else ""
+        print(f"{name}: {passed} passed, {failed} failed{tail}", flush=True)
+
+    def pass_over(self, name, why):
+        self.skipped += 1
+        print(f"{name}: passed over: {why}", flush=True)
+
+
+def run(command, **more):
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace", **more)
+
+
+def count(tally, name, command):
+    """Runs a program that closes with the counting line; anything else is one failure."""
+    result = run(command)
+    closing = CLOSING.findall(result.stdout)
+    if closing and (result.returncode == 0) == (closing[-1][1] == "0"):
+        passed, failed, skipped = (int(n or 0) for n in closing[-1])
+        tally.add(name, passed, failed, skipped)
+    else:
+        failed = 1
+        tally.add(f"{name} (exit {result.returncode})", 0, 1)
+    if failed:
+        print(result.stdout)
+
+
+def build(tally, variant, targets):
+    result = run(["make", "-s", JOBS, f"VARIANT={variant}", *targets])
+    clean = result.returncode == 0 and "warning:" not in result.stdout
+    tally.add(f"build {variant}", int(clean), int(not clean))
+    if not clean:
+        print(result.stdout)
+    return clean
+
+
+def unit(tally):
+    for variant in ("asan", "unsigned", "clang"):
+        if variant == "clang" and not shutil.which("clang"):
+            tally.pass_over("unit clang", "no clang here")
+        elif build(tally, variant, ["unit"]):
+            for program in sorted((ROOT / "build" / variant / "tests").glob("test_*")):
+                if not program.suffix:
+                    count(tally, f"{variant} {program.name}", [program])
+
+
+def replay(tally):
+    if not build(tally, "asan", ["replay"]):
+        return
+    for corpus in sorted((ROOT / "tests" / "corpus").iterdir()):
+        program = ROOT / "build" / "asan" / "tests" / f"replay_{corpus.name}"
+        count(tally, f"replay {corpus.name}", [program, corpus])
+
+
+def tidy(tally):
+    count(tally, "tidy", [sys.executable, "tests/tidy.py"])
+
+
+def contract(tally):
+    if build(tally, "asan", ["all"]) and build(tally, "release", ["all"]):
+        count(tally, "contract", [sys.executable, "tests/contract/run.py"])
+
+
+def fuzz(tally):
+    seconds = os.environ.get("FUZZ_SECONDS")
+    if not seconds:
+        return
+    if not shutil.which("clang"):
+        tally.pass_over("fuzz", "no clang here")
+        return
+    result = run(["make", "-s", JOBS, "fuzz-build"])
+    if result.returncode != 0:
+        tally.pass_over("fuzz", "clang has no libFuzzer here")
+        return
+    for corpus in sorted((ROOT / "tests" / "corpus").iterdir()):
+        result = run(["make", "-s", "fuzz", f"FUZZ_TARGETS={corpus.name}"])
+        tally.add(f"fuzz {corpus.name}, {seconds} s", int(result.returncode == 0),
+                  int(result.returncode != 0))
+        if result.returncode != 0:
+            print(result.stdout[-8000:])
+
+
+STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "contract": contract, "fuzz": fuzz}
+
+
+def main(names):
+    unknown = [name for name in names if name not in STEPS]
+    if unknown:
+        sys.exit(f"no such step: {', '.join(unknown)}; there are {', '.join(STEPS)}")
+    tally, start = Tally(), time.monotonic()
+    for name in names or STEPS:
+        STEPS[name](tally)
+    print(f"in {time.monotonic() - start:.0f} s")
+    tail = f", {tally.skipped} skipped" if tally.skipped else ""
+    print(f"{tally.passed} passed, {tally.failed} failed{tail}")
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
