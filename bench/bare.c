@@ -160,12 +160,13 @@ static struct replies replies_load(const char *path) {
 
 static int listener_open(const char *address) {
     struct sockaddr_in at = {.sin_family = AF_INET};
-    char ip[INET_ADDRSTRLEN];
-    uint16_t port;
+    char ip[INET_ADDRSTRLEN] = "";
+    const char *colon = strchr(address, ':');
     errno = EINVAL;
-    if (sscanf(address, "%15[0-9.]:%hu", ip, &port) != 2) die(address);
+    if (colon == NULL || (size_t)(colon - address) >= sizeof ip) die(address);
+    memcpy(ip, address, (size_t)(colon - address));
     if (inet_pton(AF_INET, ip, &at.sin_addr) != 1) die(address);
-    at.sin_port = htons(port);
+    at.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) die("socket");
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);

@@ -70,13 +70,16 @@ static void decimal_numbers_have_1_to_19_digits_and_nothing_else(void) {
 
 /* ---- Hexadecimal ---- */
 
-static void hex_takes_16_lower_case_digits(void) {
+static void hex_takes_8_or_16_lower_case_digits(void) {
     struct guard g = guard_create();
     uint64_t n = 0;
+    uint32_t half = 0;
     CHECK(hex64_parse(guard_end(&g, SLICE("0123456789abcdef")), &n));
     CHECK_U64(n, 0x0123456789abcdef);
     CHECK(hex64_parse("ffffffffffffffff", &n));
     CHECK_U64(n, UINT64_MAX);
+    CHECK(hex32_parse(guard_end(&g, SLICE("9f3c01d2")), &half));
+    CHECK_U64(half, 0x9f3c01d2);
     guard_free(&g);
 }
 
@@ -85,24 +88,32 @@ static void hex_refuses_every_other_byte_in_every_place(void) {
         for (int c = 0; c < 256; c++) {
             char text[16];
             uint64_t n = 4711;
+            uint32_t half = 4711;
             memset(text, '0', sizeof text);
             text[place] = (char)c;
             bool good = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
             kit_note("byte %d in place %d", c, place);
             CHECK(hex64_parse(text, &n) == good);
+            CHECK(hex32_parse(text + 8, &half) == (good || place < 8));
             if (!good) CHECK_U64(n, 4711);
+            if (!good && place >= 8) CHECK_U64(half, 4711);
         }
     }
 }
 
-static void hex_is_written_with_as_many_digits_as_asked_for(void) {
-    struct buffer b = {0};
-    buffer_put_hex(&b, 0x0123456789abcdef, 16);
-    buffer_put_hex(&b, 0x0123456789abcdef, 8);
-    buffer_put_hex(&b, 5, 1);
-    buffer_put_hex(&b, 5, 3);
-    CHECK_TEXT(buffer_slice(&b), "0123456789abcdef89abcdef5005");
-    buffer_free(&b);
+static void every_number_goes_to_hex_and_back(void) {
+    struct kit_random random = {kit_seed()};
+    for (int i = 0; i < 20000; i++) {
+        uint64_t n = kit_next(&random) >> kit_below(&random, 64), back = 0;
+        struct buffer b = {0};
+        char want[32];
+        snprintf(want, sizeof want, "%016" PRIx64 "%08" PRIx32, n, (uint32_t)n);
+        buffer_put_hex64(&b, n);
+        buffer_put_hex32(&b, (uint32_t)n);
+        CHECK_TEXT(buffer_slice(&b), want);
+        CHECK(hex64_parse(b.at, &back) && back == n);
+        buffer_free(&b);
+    }
 }
 
 /* ---- Buffers ---- */
@@ -190,6 +201,7 @@ static void a_freed_buffer_is_the_empty_one_and_can_be_used_again(void) {
 /* ---- Words ---- */
 
 static unsigned lowest_mark(uint64_t marks) {
+    marks &= EACH_BYTE(0x80);
     return marks == 0 ? 8 : (unsigned)__builtin_ctzll(marks) / 8;
 }
 
@@ -232,13 +244,31 @@ static void words_mark_bytes_above_127_like_others(void) {
     }
 }
 
+static void words_are_equal_iff_all_their_bytes_are(void) {
+    struct guard g = guard_create();
+    char a[40], b[40];
+    memset(a, 'x', sizeof a);
+    for (size_t len = 0; len <= sizeof a; len++) {
+        memset(b, 'x', sizeof b);
+        const char *at = guard_end(&g, (struct slice){a, len});
+        kit_note("%zu bytes", len);
+        CHECK(word_equal(at, b, len));
+        for (size_t place = 0; place < len; place++) {
+            b[place] = 'y';
+            CHECK(!word_equal(at, b, len));
+            b[place] = 'x';
+        }
+    }
+    guard_free(&g);
+}
+
 int main(void) {
     RUN(slices_compare_bytewise_and_prefixes_sort_first);
     RUN(a_slice_starts_with_its_prefixes_only);
     RUN(decimal_numbers_have_1_to_19_digits_and_nothing_else);
-    RUN(hex_takes_16_lower_case_digits);
+    RUN(hex_takes_8_or_16_lower_case_digits);
     RUN(hex_refuses_every_other_byte_in_every_place);
-    RUN(hex_is_written_with_as_many_digits_as_asked_for);
+    RUN(every_number_goes_to_hex_and_back);
     RUN(decimal_numbers_are_written_as_printf_does);
     RUN(a_number_fits_exactly_reserved_room);
     RUN(a_buffer_keeps_everything_while_it_grows);
@@ -247,5 +277,6 @@ int main(void) {
     RUN(a_freed_buffer_is_the_empty_one_and_can_be_used_again);
     RUN(words_mark_the_first_byte_of_interest);
     RUN(words_mark_bytes_above_127_like_others);
+    RUN(words_are_equal_iff_all_their_bytes_are);
     return kit_finish();
 }
