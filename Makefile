@@ -53,7 +53,7 @@ run: kvs
 # ---- Tests ----
 
 test:
-	$(PYTHON) tests/run.py
+	@if command -v $(PYTHON) >/dev/null; then $(PYTHON) tests/run.py; else tests/without_python.sh; fi
 
 UNITS := $(patsubst tests/test_%.c,$(OUT)/tests/test_%,$(wildcard tests/test_*.c))
 

@@ -33,8 +33,11 @@ static inline uint64_t hlc_max(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
-static inline bool hlc_is_too_far_ahead(uint64_t hlc, uint64_t wall_ms) {
-    return hlc >> HLC_COUNTER_BITS > wall_ms + HLC_AHEAD_MS_MAX;
+/* The latest reading to accept from a client: HLC_AHEAD_MS_MAX ahead of the wall clock, so that
+ * nobody can push our clock into the future step by step; but always what we have seen ourselves,
+ * which we may have told it before the wall clock was set back. */
+static inline uint64_t hlc_latest_acceptable(uint64_t seen, uint64_t wall_ms) {
+    return hlc_max(seen, hlc_of_wall(wall_ms + HLC_AHEAD_MS_MAX));
 }
 
 #endif

@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "hlc.h"
 #include "json.h"
 
 #define NUMBER_MAX       ((uint64_t)1 << 53) /* what JavaScript and jq still count exactly */
@@ -46,7 +45,7 @@ struct parse {
     struct claim *claim;
     struct metadata *m; /* &claim->metadata */
     const struct actors *as;
-    uint64_t wall_ms;
+    uint64_t latest;     /* acceptable time */
     struct buffer plain; /* a string after unescaping, where it had escapes */
     bool has_maps, has_time, has_clock;
 };
@@ -95,7 +94,7 @@ static void read_time(struct parse *p) {
     text = plain_string(p, text);
     if (text.len != 16 || !hex64_parse(text.at, &p->m->time)) {
         json_fail(&p->r, "expected a time of 16 lower-case hex digits");
-    } else if (hlc_is_too_far_ahead(p->m->time, p->wall_ms)) {
+    } else if (p->m->time > p->latest) {
         json_fail(&p->r, "time is more than 60 s ahead of this node's clock");
     }
 }
@@ -219,11 +218,11 @@ void claim_free(struct claim *c) {
 
 /* The reading is tried on a copy of the reader that ends at our limit. If that fails, the value is
  * skipped as JSON: where even that fails the mistake is one of JSON and is the reader's. */
-void claim_read(struct claim *c, struct json_reader *r, const struct actors *as, uint64_t wall_ms) {
+void claim_read(struct claim *c, struct json_reader *r, const struct actors *as, uint64_t latest) {
     claim_clear(c);
     json_peek(r);
     const char *from = r->at;
-    struct parse p = {.r = *r, .claim = c, .m = &c->metadata, .as = as, .wall_ms = wall_ms};
+    struct parse p = {.r = *r, .claim = c, .m = &c->metadata, .as = as, .latest = latest};
     if (p.r.end - from > METADATA_BYTES_MAX) p.r.end = from + METADATA_BYTES_MAX;
     read_claim(&p);
     buffer_free(&p.plain);

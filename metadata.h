@@ -58,8 +58,8 @@ void claim_free(struct claim *c);
 
 /* Reads the value that *r stands before. A form that is not ours is CLAIM_BAD and no mistake of the
  * reader's: it goes on behind the value. Any hybrid clock reading is a promise that we must keep
- * ahead of, so one far ahead of `wall_ms` is refused. */
-void claim_read(struct claim *c, struct json_reader *r, const struct actors *as, uint64_t wall_ms);
+ * ahead of, so one later than `latest` is refused. */
+void claim_read(struct claim *c, struct json_reader *r, const struct actors *as, uint64_t latest);
 
 /* ---- Writing ---- */
 

@@ -122,7 +122,7 @@ static uint64_t own_group(const struct node *n) {
 }
 
 void node_read_claim(const struct node *n, struct claim *c, struct json_reader *r) {
-    claim_read(c, r, n->actors, n->wall_ms);
+    claim_read(c, r, n->actors, hlc_latest_acceptable(n->hlc, n->wall_ms));
 }
 
 static bool knows_map(const struct node *n, struct map_ref ref) {
@@ -267,10 +267,12 @@ static void attempt(struct node *n, const struct op *op, struct answer *a) {
     }
 }
 
-/* Attempts a parked operation, by what is known now of the actors that it names. */
+/* Attempts a parked operation, by what is known now of the actors that it names. Its time was judged
+ * when it came; the wall clock may have been set since, and that must not make it bad. */
 static void attempt_again(struct node *n, struct parked *p, struct answer *a) {
     struct json_reader r = json_reader_of(p->claim_text);
-    node_read_claim(n, &n->claim, &r);
+    claim_read(&n->claim, &r, n->actors, UINT64_MAX);
+    assert(n->claim.form != CLAIM_BAD);
     p->op.claim = &n->claim;
     attempt(n, &p->op, a);
 }

@@ -50,6 +50,7 @@
 #define ACCEPTS_PER_EVENT 64
 #define ACCEPT_PAUSE_MS   100   /* after descriptors ran out */
 #define STALL_MS          30000 /* a client that takes nothing of an answer for this long */
+#define LINGER_STOP_MS    300   /* the same when the node stops */
 #define LINGER_MS         2000  /* for a client to read its last answer */
 
 enum conn_state { CONN_READING, CONN_WAITING, CONN_STREAMING, CONN_CLOSING, CONN_DRAINING };
@@ -441,7 +442,7 @@ static void settle(struct conn *c) {
     if (c->state == CONN_CLOSING && !sending) {
         sock_finish_writing(&c->sock);
         c->state = CONN_DRAINING;
-        set_deadline(c, LINGER_MS);
+        set_deadline(c, c->server->stopping ? LINGER_STOP_MS : LINGER_MS);
     }
     bool more_to_make = c->state == CONN_STREAMING || (c->state == CONN_READING && c->unparsed);
     bool at_rest = c->state == CONN_READING && !sending && !more_to_make;

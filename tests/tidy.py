@@ -119,6 +119,12 @@ def include_graph():
     return graph
 
 
+def graph_text():
+    graph = include_graph()
+    modules = sorted(graph, key=lambda m: (len(graph[m]), m))
+    return "\n".join(f"{m:9} {' '.join(sorted(graph[m]))}".rstrip() for m in modules)
+
+
 def includes_are_acyclic():
     graph, done = include_graph(), []
     while len(done) < len(graph):
@@ -158,14 +164,13 @@ def names_in_docs():
                     yield f"{name(path)}: there is no {quoted}"
 
 
-RULES = [formatting, line_length, function_length, header_length, banned_calls, core_is_pure,
+def graph_in_readme():
+    if graph_text() not in (ROOT / "README.md").read_text():
+        yield "README.md: its include graph is not what tidy.py --graph prints"
+
+
+RULES = [graph_in_readme, formatting, line_length, function_length, header_length, banned_calls, core_is_pure,
          includes_are_acyclic, own_header_first, todos, names_in_docs]
-
-
-def print_graph():
-    graph = include_graph()
-    for module in sorted(graph, key=lambda m: (len(graph[m]), m)):
-        print(f"{module:9} {' '.join(sorted(graph[module]))}".rstrip())
 
 
 def main():
@@ -181,6 +186,6 @@ def main():
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--graph"]:
-        print_graph()
+        print(graph_text())
     else:
         sys.exit(main())
