@@ -37,7 +37,7 @@ static inline uint64_t hlc_max(uint64_t a, uint64_t b) {
  * nobody can push our clock into the future step by step; but always what we have seen ourselves,
  * which we may have told it before the wall clock was set back. */
 static inline uint64_t hlc_latest_acceptable(uint64_t seen, uint64_t wall_ms) {
-    return hlc_max(seen, hlc_of_wall(wall_ms + HLC_AHEAD_MS_MAX));
+    return hlc_max(seen, hlc_of_wall(wall_ms + HLC_AHEAD_MS_MAX + 1) - 1);
 }
 
 #endif

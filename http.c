@@ -93,26 +93,27 @@ static const char *pass_text(const char *at, const char *end) {
 }
 
 /* Takes the next line, without its CRLF, if it is complete. No line has control characters inside.
- * `line_max` bounds this line, the limit of the head bounds all of them; a line is refused as soon
- * as it is too long, not when it ends. */
+ * It is refused as soon as it is too long, not when it ends: a chunk's line by itself, the others
+ * by what the head holds so far. */
 static enum http_result take_line(struct http_parser *p, const char *bytes, size_t len,
-                                  size_t line_max, struct slice *line) {
+                                  struct slice *line) {
     const char *stop = pass_text(bytes + p->scanned, bytes + len);
     size_t stop_at = (size_t)(stop - bytes);
     bool ends = len - stop_at >= 2 && stop[0] == '\r' && stop[1] == '\n';
     bool may_end = stop_at == len || (stop[0] == '\r' && len - stop_at == 1);
     size_t line_bytes = stop_at - p->at + (ends ? 2 : 0);
-    if (p->line_bytes + line_bytes > HTTP_HEAD_BYTES_MAX) {
+    if (p->stage == HTTP_CHUNK_SIZE) {
+        if (line_bytes > HTTP_CHUNK_LINE_MAX) return bad_request(p, "Chunk size line is too long");
+    } else if (p->head_bytes + line_bytes > HTTP_HEAD_BYTES_MAX) {
         return refuse(p, 431, "Headers are larger than 16 KiB");
     }
-    if (line_bytes > line_max) return bad_request(p, "Chunk size line is too long");
     if (!ends && !may_end) return bad_request(p, "Control character, or a line without CR LF");
     if (!ends) {
         p->scanned = (uint32_t)stop_at;
         return HTTP_MORE;
     }
     *line = (struct slice){bytes + p->at, stop_at - p->at};
-    p->line_bytes += (uint32_t)line_bytes;
+    if (p->stage != HTTP_CHUNK_SIZE) p->head_bytes += (uint32_t)line_bytes;
     p->at = p->scanned = (uint32_t)stop_at + 2;
     return HTTP_DONE;
 }
@@ -151,7 +152,6 @@ static enum http_result set_version(struct http_parser *p, struct slice version)
     if (!form) return bad_request(p, "Malformed request line");
     if (version.at[5] != '1') return refuse(p, 505, "Only HTTP/1.0 and HTTP/1.1 are spoken here");
     p->minor_0 = version.at[7] == '0';
-    p->keep_alive = !p->minor_0;
     return HTTP_DONE;
 }
 
@@ -163,7 +163,7 @@ static bool skip_space(struct slice *s) {
 
 static enum http_result on_request_line(struct http_parser *p, const char *bytes, size_t len) {
     struct slice line;
-    enum http_result result = take_line(p, bytes, len, SIZE_MAX, &line);
+    enum http_result result = take_line(p, bytes, len, &line);
     if (result != HTTP_DONE) return result;
     if (line.len == 0) return HTTP_DONE; /* empty lines before a request are passed over */
 
@@ -215,8 +215,8 @@ static enum http_result on_connection(struct http_parser *p, struct slice value)
         const char *comma = memchr(value.at, ',', value.len);
         size_t len = comma != NULL ? (size_t)(comma - value.at) : value.len;
         struct slice option = trim((struct slice){value.at, len});
-        if (equals_ignoring_case(option, SLICE("close"))) p->keep_alive = false;
-        if (equals_ignoring_case(option, SLICE("keep-alive")) && p->minor_0) p->keep_alive = true;
+        if (equals_ignoring_case(option, SLICE("close"))) p->says_close = true;
+        if (equals_ignoring_case(option, SLICE("keep-alive"))) p->says_keep_alive = true;
         size_t passed = comma != NULL ? len + 1 : len;
         value.at += passed;
         value.len -= passed;
@@ -262,6 +262,7 @@ static enum http_result on_head_end(struct http_parser *p) {
     if (p->chunked && p->minor_0) return bad_request(p, "Transfer-Encoding in HTTP/1.0");
     if (p->content_length > HTTP_BODY_BYTES_MAX) return body_too_large(p);
     if (p->error != NULL) return HTTP_BAD;
+    p->keep_alive = !p->says_close && (!p->minor_0 || p->says_keep_alive);
     p->body_at = p->at;
     p->stage = p->chunked ? HTTP_CHUNK_SIZE : HTTP_SIZED_BODY;
     return HTTP_DONE;
@@ -269,7 +270,7 @@ static enum http_result on_head_end(struct http_parser *p) {
 
 static enum http_result on_header_line(struct http_parser *p, const char *bytes, size_t len) {
     struct slice line;
-    enum http_result result = take_line(p, bytes, len, SIZE_MAX, &line);
+    enum http_result result = take_line(p, bytes, len, &line);
     if (result != HTTP_DONE) return result;
     if (line.len == 0) return p->stage == HTTP_HEADERS ? on_head_end(p) : HTTP_DONE;
 
@@ -306,10 +307,8 @@ static int chunk_digit(char c) {
 
 static enum http_result on_chunk_size(struct http_parser *p, const char *bytes, size_t len) {
     struct slice line;
-    uint32_t line_bytes_before = p->line_bytes;
-    enum http_result result = take_line(p, bytes, len, HTTP_CHUNK_LINE_MAX, &line);
+    enum http_result result = take_line(p, bytes, len, &line);
     if (result != HTTP_DONE) return result;
-    p->line_bytes = line_bytes_before; /* chunks are bounded by the body, not by the head */
 
     uint64_t size = 0;
     size_t digits = 0;

@@ -44,16 +44,17 @@ struct http_parser {
     enum http_method method;
     uint32_t at;         /* offset of the next byte to parse */
     uint32_t scanned;    /* no line ends before this offset */
-    uint32_t line_bytes; /* what counts against HTTP_HEAD_BYTES_MAX so far */
+    uint32_t head_bytes; /* what counts against HTTP_HEAD_BYTES_MAX so far */
     uint32_t target_at, target_len;
     uint32_t body_at, body_len; /* body_len: what of it is here */
     uint32_t chunk_left;        /* bytes of the running chunk to come */
     uint32_t content_length;
-    uint32_t consumed; /* HTTP_DONE: the next request starts here */
-    uint16_t hosts;    /* Host headers seen */
-    bool minor_0;      /* HTTP/1.0 */
-    bool keep_alive;
-    bool expects_continue; /* wants "100 Continue" before it sends its body */
+    uint32_t consumed;                /* HTTP_DONE: the next request starts here */
+    uint16_t hosts;                   /* Host headers seen */
+    bool minor_0;                     /* HTTP/1.0 */
+    bool says_close, says_keep_alive; /* Connection */
+    bool keep_alive;                  /* after this request; close wins */
+    bool expects_continue;            /* wants "100 Continue" before it sends its body */
     bool has_length, chunked;
     int status;        /* HTTP_BAD: the status to answer */
     const char *error; /* HTTP_BAD: why, for the client */

@@ -216,27 +216,34 @@ static void no_label_needs_an_escape(void) {
     }
 }
 
-static void time_may_be_a_minute_ahead_and_no_more(void) {
+static void time_may_be_as_late_as_the_caller_says_and_no_later(void) {
+    uint64_t latest = hlc_latest_acceptable(0, KIT_WALL_MS);
     static const struct {
-        uint64_t ms;
+        int64_t behind;
         enum claim_form form;
-    } cases[] = {
-        {KIT_WALL_MS - 1000000, CLAIM_GOOD},
-        {KIT_WALL_MS, CLAIM_GOOD},
-        {KIT_WALL_MS + HLC_AHEAD_MS_MAX, CLAIM_GOOD},
-        {KIT_WALL_MS + HLC_AHEAD_MS_MAX + 1, CLAIM_BAD},
-        {UINT64_MAX >> HLC_COUNTER_BITS, CLAIM_BAD},
-    };
+    } cases[] = {{1 << 30, CLAIM_GOOD},
+                 {1, CLAIM_GOOD},
+                 {0, CLAIM_GOOD},
+                 {-1, CLAIM_BAD},
+                 {-(1 << 30), CLAIM_BAD}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[128];
         struct claim c = {0};
-        snprintf(text, sizeof text, "{\"maps\":[],\"time\":\"%012llxffff\",\"clock\":{}}",
-                 (unsigned long long)cases[i].ms);
+        snprintf(text, sizeof text, "{\"maps\":[],\"time\":\"%016llx\",\"clock\":{}}",
+                 (unsigned long long)(latest - (uint64_t)cases[i].behind));
         kit_note("%s", text);
         CHECK(read_claim(&c, slice_of(text)));
         CHECK(c.form == cases[i].form);
         claim_free(&c);
     }
+}
+
+static void a_minute_ahead_is_acceptable_and_whatever_was_seen(void) {
+    uint64_t latest = hlc_latest_acceptable(0, KIT_WALL_MS);
+    CHECK_U64(latest >> HLC_COUNTER_BITS, KIT_WALL_MS + 60000);
+    CHECK_U64((latest + 1) >> HLC_COUNTER_BITS, KIT_WALL_MS + 60001);
+    CHECK_U64(hlc_latest_acceptable(latest - 1, KIT_WALL_MS), latest);
+    CHECK_U64(hlc_latest_acceptable(latest + 1, KIT_WALL_MS), latest + 1);
 }
 
 static void there_may_be_256_maps_and_no_more(void) {
@@ -506,7 +513,8 @@ int main(void) {
     RUN(a_claim_used_again_forgets_the_one_before);
     RUN(metadata_of_another_form_is_refused_with_its_place);
     RUN(no_label_needs_an_escape);
-    RUN(time_may_be_a_minute_ahead_and_no_more);
+    RUN(time_may_be_as_late_as_the_caller_says_and_no_later);
+    RUN(a_minute_ahead_is_acceptable_and_whatever_was_seen);
     RUN(there_may_be_256_maps_and_no_more);
     RUN(metadata_may_be_64_kib_and_no_more);
     RUN(a_large_body_around_small_metadata_does_no_harm);
