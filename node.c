@@ -267,8 +267,8 @@ static void attempt(struct node *n, const struct op *op, struct answer *a) {
     }
 }
 
-/* Attempts a parked operation, by what is known now of the actors that it names. Its time was judged
- * when it came; the wall clock may have been set since, and that must not make it bad. */
+/* Attempts a parked operation, by what is known now of the actors that it names. Its time was
+ * judged when it came; the wall clock may have been set since, and that must not make it bad. */
 static void attempt_again(struct node *n, struct parked *p, struct answer *a) {
     struct json_reader r = json_reader_of(p->claim_text);
     claim_read(&n->claim, &r, n->actors, UINT64_MAX);
