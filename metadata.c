@@ -106,14 +106,18 @@ static bool is_label(struct slice s) {
            address_parse((struct slice){s.at, s.len - 17}, &ignored) == NULL;
 }
 
+static bool read_number(struct parse *p, uint64_t *n) {
+    if (!json_read_u64(&p->r, n)) return false;
+    bool good = *n > 0 && *n <= NUMBER_MAX;
+    return good || json_fail(&p->r, "expected a number from 1 to 2^53");
+}
+
 static void read_entry_of(struct parse *p, struct slice label) {
     uint64_t n;
     uint32_t actor = actors_find(p->as, label);
     if (actor == ACTOR_NONE && !is_label(label)) {
         json_fail(&p->r, "expected an actor such as \"10.10.0.2:8090#5f3a9c01d2e4b7a1\"");
-    } else if (json_read_u64(&p->r, &n) && (n == 0 || n > NUMBER_MAX)) {
-        json_fail(&p->r, "expected a number from 1 to 2^53");
-    } else if (p->r.error != NULL) {
+    } else if (!read_number(p, &n)) {
         return;
     } else if (actor != ACTOR_NONE) {
         vclock_set(&p->m->clock, (struct dot){actor, n});
@@ -123,18 +127,14 @@ static void read_entry_of(struct parse *p, struct slice label) {
 }
 
 /* Clients send back what we wrote, in our order: the actors of a clock come by ascending index.
- * So the next entry is mostly the one of the next actor, which takes one comparison to find out.
- * Returns how many entries were read that way. */
-static uint32_t read_guessed_entries(struct parse *p, uint32_t actor) {
-    uint32_t count = actors_count(p->as), from = actor;
+ * So the next entry is mostly the one of the next actor, which takes one comparison to find out. */
+static void read_guessed_entries(struct parse *p, uint32_t actor) {
+    uint32_t count = actors_count(p->as);
     uint64_t n;
     while (actor < count && json_guess_member(&p->r, actors_get(p->as, actor)->member)) {
-        if (!json_read_u64(&p->r, &n)) break;
-        if (n == 0 || n > NUMBER_MAX) json_fail(&p->r, "expected a number from 1 to 2^53");
-        vclock_set(&p->m->clock, (struct dot){actor, n});
-        actor++;
+        if (!read_number(p, &n)) return;
+        vclock_set(&p->m->clock, (struct dot){actor++, n});
     }
-    return actor - from;
 }
 
 static void read_clock(struct parse *p) {

@@ -19,6 +19,8 @@
 
 #include "hlc.h"
 
+#define NOTES_BYTES_MAX (64 * 1024)
+
 /* An operation that waits for its dependencies; one allocation with its bytes. */
 struct parked {
     struct parked *next;
@@ -56,6 +58,9 @@ struct node {
 
     struct claim claim;    /* of the parked operation in hand */
     struct buffer missing; /* unmet dependencies of the operation in hand */
+    struct buffer notes;   /* see node_take_notes() */
+    bool notes_taken;      /* they are lent out and go at the next note */
+    bool memory_noted;     /* the limit was reached, and that was noted */
     struct buffer deps;    /* a version's packed dependencies while it is put */
     struct node_stats stats;
 };
@@ -99,14 +104,34 @@ void node_free(struct node *n) {
     vclock_free(&n->delivered);
     claim_free(&n->claim);
     buffer_free(&n->missing);
+    buffer_free(&n->notes);
     buffer_free(&n->deps);
     free(n);
 }
 
+/* A line for the operator: `what`, about a node where that is not NULL. */
+static void note(struct node *n, const char *what, const struct address *about) {
+    if (n->notes_taken) n->notes.len = 0;
+    n->notes_taken = false;
+    if (n->notes.len > NOTES_BYTES_MAX) return; /* nobody takes them */
+    buffer_put(&n->notes, slice_of(what));
+    if (about != NULL) buffer_put(&n->notes, address_text(about));
+    buffer_put_char(&n->notes, '\n');
+}
+
+struct slice node_take_notes(struct node *n) {
+    if (n->notes_taken) n->notes.len = 0;
+    n->notes_taken = true;
+    return buffer_slice(&n->notes);
+}
+
 void node_set_time(struct node *n, uint64_t now_ms, uint64_t wall_ms) {
+    struct address dropped;
     n->now_ms = now_ms;
     n->wall_ms = wall_ms;
-    peers_tick(&n->peers, now_ms);
+    while (peers_drop_unheard(&n->peers, now_ms, &dropped)) {
+        note(n, "view: out, was not heard: ", &dropped);
+    }
 }
 
 uint64_t node_deadline_ms(const struct node *n) {
@@ -191,11 +216,14 @@ static uint64_t next_hlc(const struct node *n, const struct serving *g) {
     return (g->known ? hlc_max(seen, g->old.hlc) : seen) + 1;
 }
 
-static bool exceeds_memory(const struct node *n, const struct version *v,
-                           const struct version *old) {
+static bool exceeds_memory(struct node *n, const struct version *v, const struct version *old) {
     if (n->memory_bytes_max == 0 || v->is_tombstone) return false;
     int64_t growth = store_growth(v, old);
-    return growth > 0 && store_bytes(n->store) + (uint64_t)growth > n->memory_bytes_max;
+    if (growth <= 0) return false;
+    bool exceeds = store_bytes(n->store) + (uint64_t)growth > n->memory_bytes_max;
+    if (exceeds && !n->memory_noted) note(n, "store: the memory limit is reached", NULL);
+    n->memory_noted = exceeds;
+    return exceeds;
 }
 
 static void deliver(struct node *n, const struct version *v) {
@@ -363,13 +391,17 @@ const struct peers *node_view(const struct node *n) {
 }
 
 enum peers_added node_view_add(struct node *n, const struct address *address) {
-    return peers_add(&n->peers, address, n->now_ms);
+    enum peers_added added = peers_add(&n->peers, address, n->now_ms);
+    if (added == PEERS_ADDED) note(n, "view: in, by request: ", address);
+    return added;
 }
 
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
     /* Nobody else is ever heard yet, so this node is the last live member of its shard. */
     if (address_compare(address, &n->self) == 0) return NODE_REMOVED_LAST_MEMBER;
-    return peers_remove(&n->peers, address) ? NODE_REMOVED : NODE_REMOVED_UNKNOWN;
+    if (!peers_remove(&n->peers, address)) return NODE_REMOVED_UNKNOWN;
+    note(n, "view: out, by request: ", address);
+    return NODE_REMOVED;
 }
 
 const struct map *node_map(const struct node *n) {

@@ -124,6 +124,10 @@ struct node_stats {
     uint64_t parked_now, parked_bytes, parked_total;
 };
 
+/* What has happened since the last call that an operator wants to read: lines, each ended by '\n'.
+ * Borrowed until the next call that takes the node. */
+struct slice node_take_notes(struct node *n);
+
 const struct node_stats *node_stats(const struct node *n);
 const struct store *node_store(const struct node *n);
 const struct address *node_self(const struct node *n);

@@ -55,15 +55,16 @@ bool peers_remove(struct peers *ps, const struct address *address) {
     return true;
 }
 
-void peers_tick(struct peers *ps, uint64_t now_ms) {
-    for (uint32_t i = 0; i < ps->count;) {
+bool peers_drop_unheard(struct peers *ps, uint64_t now_ms, struct address *dropped) {
+    for (uint32_t i = 0; i < ps->count; i++) {
         const struct peer *p = &ps->list[i];
         if (p->state == PEER_EXPECTED && p->listed_until_ms <= now_ms) {
+            *dropped = p->address;
             erase(ps, i);
-        } else {
-            i++;
+            return true;
         }
     }
+    return false;
 }
 
 bool peers_has(const struct peers *ps, const struct address *address) {

@@ -4,7 +4,7 @@
  * PEER_UNHEARD_MS, so that nodes may start one after the other in any order; then it disappears.
  * This node itself is always listed.
  *
- *            peers_add()                     peers_tick(), PEER_UNHEARD_MS later
+ *            peers_add()             peers_drop_unheard(), PEER_UNHEARD_MS later
  *   (absent) -----------> PEER_EXPECTED -----------------------------------------> (absent)
  *                              |  peers_remove()                                       ^
  *                              +-------------------------------------------------------+
@@ -40,10 +40,12 @@ void peers_free(struct peers *ps);
 
 enum peers_added peers_add(struct peers *ps, const struct address *address, uint64_t now_ms);
 bool peers_remove(struct peers *ps, const struct address *address); /* false: not listed, or self */
-void peers_tick(struct peers *ps, uint64_t now_ms);                 /* drops what was not heard */
+/* Drops one node that was not heard in time and tells which; false when there is none. */
+bool peers_drop_unheard(struct peers *ps, uint64_t now_ms, struct address *dropped);
 bool peers_has(const struct peers *ps, const struct address *address);
 
-/* The next moment at which peers_tick() has something to do; UINT64_MAX when there is none. */
+/* The next moment at which peers_drop_unheard() has something to do; UINT64_MAX when there is none.
+ */
 uint64_t peers_deadline_ms(const struct peers *ps);
 
 #endif

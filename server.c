@@ -519,9 +519,19 @@ static void answer_waiting(struct conn *c) {
     }
 }
 
+static void log_notes(struct node *n) {
+    struct slice notes = node_take_notes(n);
+    while (notes.len > 0) {
+        size_t len = (size_t)((const char *)memchr(notes.at, '\n', notes.len) - notes.at);
+        log_line(LOG_INFO, "%.*s", (int)len, notes.at);
+        notes = (struct slice){notes.at + len + 1, notes.len - len - 1};
+    }
+}
+
 static void on_turn_end(struct turn *t) {
     struct server *s = CONTAINER_OF(t, struct server, turn);
     uint64_t token;
+    log_notes(s->api.node);
     for (;;) {
         s->reply.body.len = 0;
         s->reply.allow = NULL;

@@ -498,6 +498,29 @@ static void dependencies_hold_when_the_wall_clock_steps_back_meanwhile(void) {
     end(&a);
 }
 
+static void what_an_operator_wants_to_know_is_noted_once(void) {
+    struct node_config config = kit_node_config();
+    config.memory_bytes_max = 1;
+    struct asked a = begin(config);
+    struct address other;
+    CHECK(address_parse(SLICE("10.0.0.9:8090"), &other) == NULL);
+    CHECK_TEXT(node_take_notes(a.n), "");
+    node_view_add(a.n, &other);
+    node_view_add(a.n, &other);
+    node_view_remove(a.n, &other);
+    CHECK_TEXT(node_take_notes(a.n),
+               "view: in, by request: 10.0.0.9:8090\nview: out, by request: 10.0.0.9:8090\n");
+    CHECK_TEXT(node_take_notes(a.n), "");
+    node_view_add(a.n, &other);
+    node_take_notes(a.n);
+    node_set_time(a.n, KIT_NOW_MS + PEER_UNHEARD_MS, KIT_WALL_MS);
+    CHECK_TEXT(node_take_notes(a.n), "view: out, was not heard: 10.0.0.9:8090\n");
+    put(&a, "k", "1");
+    put(&a, "k", "1");
+    CHECK_TEXT(node_take_notes(a.n), "store: the memory limit is reached\n");
+    end(&a);
+}
+
 static void answers_come_in_the_order_of_the_questions(void) {
     struct asked a = begin(kit_node_config());
     uint64_t token = 0;
@@ -909,6 +932,7 @@ int main(void) {
     RUN(a_write_that_waited_frees_those_that_wait_for_it);
     RUN(an_actor_learned_later_frees_those_that_name_it);
     RUN(an_actor_of_the_own_group_is_waited_for_though_known);
+    RUN(what_an_operator_wants_to_know_is_noted_once);
     RUN(dependencies_hold_when_the_wall_clock_steps_back_meanwhile);
     RUN(answers_come_in_the_order_of_the_questions);
     RUN(what_was_cancelled_is_not_answered);
