@@ -227,14 +227,13 @@ static enum api_outcome handle_key(struct api *api, const struct api_request *re
     }
     const char *error = read_key(api, rest, &op.key, &code_points);
     if (error != NULL) return refuse_operation(api, reply, 400, error);
-    if (code_points > KEY_CODE_POINTS_MAX) {
-        return op.kind == OP_PUT ? refuse_operation(api, reply, 400, "Key is too long")
-                                 : refuse_operation(api, reply, 404, "Key does not exist");
-    }
+    bool too_long = code_points > KEY_CODE_POINTS_MAX;
+    if (too_long && op.kind == OP_PUT) return refuse_operation(api, reply, 400, "Key is too long");
     if (api->claim.form == CLAIM_BAD) {
         return answer_malformed(reply, "Malformed causal-metadata", api->claim.error_offset,
                                 api->claim.error);
     }
+    if (too_long) return refuse_operation(api, reply, 404, "Key does not exist");
 
     struct answer answer;
     if (!node_submit(api->node, request->token, &op, &answer)) return API_WAITS;
