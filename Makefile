@@ -62,6 +62,14 @@ unit: $(UNITS)
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 
+# The causal checker: a history in, a verdict out; docs/checker.md.
+$(OUT)/tests/test_checker: $(OUT)/tests/checker.o
+$(OUT)/tests/check_history: $(OUT)/tests/check_history.o $(OUT)/tests/checker.o
+	$(COMPILE) $(LDFLAGS) -o $@ $^
+
+check_history: $(OUT)/tests/check_history
+	cp $< $@
+
 # ---- Fuzzing: libFuzzer where clang has it, and a plain main that replays the corpus ----
 
 FUZZ_TARGETS := $(patsubst tests/fuzz_%.c,%,$(filter-out tests/fuzz_main.c,$(wildcard tests/fuzz_*.c)))
@@ -108,6 +116,6 @@ tidy:
 	$(PYTHON) tests/tidy.py
 
 clean:
-	rm -rf build kvs
+	rm -rf build kvs check_history
 
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -386,7 +386,7 @@ static enum http_result next_stage(struct http_parser *p, char *bytes, size_t le
     case HTTP_TRAILERS: return on_trailer_line(p, bytes, len);
     case HTTP_COMPLETE: break;
     }
-    assert(!"http_parse() called on a request that was complete");
+    assert(false && "http_parse() called on a request that was complete");
     return HTTP_BAD;
 }
 
@@ -470,7 +470,7 @@ static struct slice status_line(int status) {
     case 503: return SLICE("HTTP/1.1 503 Service Unavailable\r\n");
     case 505: return SLICE("HTTP/1.1 505 HTTP Version Not Supported\r\n");
     case 507: return SLICE("HTTP/1.1 507 Insufficient Storage\r\n");
-    default: assert(!"a status without a line"); return SLICE("");
+    default: assert(false && "a status without a line"); return SLICE("");
     }
 }
 

@@ -422,7 +422,7 @@ static void put_escaped(struct buffer *out, char c) {
 
 void json_put_string(struct buffer *out, struct slice s) {
     buffer_put_char(out, '"');
-    const char *at = s.at, *end = s.at + s.len;
+    const char *at = s.at, *end = s.len > 0 ? s.at + s.len : s.at;
     while (at < end) {
         const char *plain = at;
         while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\')

@@ -273,7 +273,7 @@ static enum node_status serve(struct node *n, const struct serving *g, struct an
     case OP_DELETE: return serve_delete(n, g);
     case OP_KINDS: break;
     }
-    assert(!"an operation of no kind");
+    assert(false && "an operation of no kind");
     return NODE_NO_KEY;
 }
 

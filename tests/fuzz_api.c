@@ -159,12 +159,24 @@ static enum api_outcome call(struct site *s, enum http_method method, struct sli
     return outcome;
 }
 
-/* A read right behind a write that went well sees it. */
+/* The time of the metadata is that of the write: the last answer's, and that of the one before. */
+static void check_same_time(struct site *s) {
+    struct claim write = {0}, read = {0};
+    read_claim(s, &write, buffer_slice(&s->carried));
+    read_claim(s, &read, member_of(buffer_slice(&s->reply.body), SLICE("causal-metadata")));
+    assert(write.form != CLAIM_BAD && read.form != CLAIM_BAD);
+    assert(read.metadata.time == write.metadata.time && read.metadata.time > 0);
+    claim_free(&write);
+    claim_free(&read);
+}
+
+/* A read right behind a write that went well sees it, also where it was a delete. */
 static void check_read_back(struct site *s, enum http_method method, struct slice target,
                             struct slice body) {
     struct slice value = member_of(body, SLICE("value"));
     assert(call(s, HTTP_GET, target, (struct slice){0}) == API_ANSWERED);
     assert(s->reply.status == (method == HTTP_PUT ? 200 : 404));
+    check_same_time(s);
     if (method == HTTP_PUT) {
         assert(slice_equal(member_of(buffer_slice(&s->reply.body), SLICE("value")), value));
     }

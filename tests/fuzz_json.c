@@ -210,6 +210,19 @@ static void walk(struct json_reader *r) {
     }
 }
 
+/* What passes for a whole number is a JSON number of digits only, and all of it. */
+static void check_u64(struct slice text) {
+    struct json_reader r = json_reader_of(text);
+    struct naive n = {(const unsigned char *)text.at, (const unsigned char *)text.at + text.len, 0};
+    uint64_t got, want = 0;
+    if (!json_read_u64(&r, &got)) return;
+    naive_space(&n);
+    struct slice digits = {(const char *)n.at, 0};
+    assert(naive_number(&n) && (const char *)n.at == r.at);
+    digits.len = (size_t)(r.at - digits.at);
+    assert(slice_to_u64(digits, &want) && got == want);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     char *copy = malloc(size); /* exactly that large, so that reading on is seen */
     if (size > 0) memcpy(copy, data, size);
@@ -225,6 +238,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         assert(json_finish(&walker) && walker.depth == 0);
         assert(json_skip(&inner) && inner.at == inner.end);
     }
+    check_u64(text);
     free(copy);
     return 0;
 }

@@ -64,6 +64,25 @@ static void check_round_trip(const struct claim *c) {
     buffer_free(&text);
 }
 
+/* What is taken for ours has no member, or all three and no other. */
+static void check_members(struct slice text) {
+    static const char *const names[] = {"maps", "time", "clock"};
+    struct json_reader r = json_reader_of(text);
+    struct slice name;
+    bool has[3] = {false}, any = false;
+    if (json_peek(&r) != '{') return;
+    json_enter_object(&r);
+    while (json_next_member(&r, &name)) {
+        int which = 0;
+        while (which < 3 && !json_name_is(name, slice_of(names[which])))
+            which++;
+        assert(which < 3);
+        has[which] = any = true;
+        json_skip(&r);
+    }
+    assert(!any || (has[0] && has[1] && has[2]));
+}
+
 /* The names of the unknown go into answers, between brackets. */
 static void check_unknown(const struct claim *c) {
     struct buffer text = {0};
@@ -137,6 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (read_claim(&c, text)) {
         check_without_guesses(&c, text);
         if (c.form != CLAIM_BAD) {
+            check_members(text);
             check_round_trip(&c);
             check_unknown(&c);
             check_packed(&c.metadata);

@@ -254,6 +254,10 @@ static void a_refused_operation_gives_its_metadata_back(void) {
           "{\"error\":\"Key is too long\",\"causal-metadata\":" NOTHING_SEEN "}");
     check(s, HTTP_GET, "/kvs/%f", "{\"causal-metadata\":7}", 400,
           "{\"error\":\"Malformed percent escape in key\"}");
+    check(s, HTTP_GET, LONG_KEY, "{\"causal-metadata\":7}", 400,
+          "{\"error\":\"Malformed causal-metadata at byte 19: expected an object\"}");
+    check(s, HTTP_DELETE, LONG_KEY, "{\"causal-metadata\":7}", 400,
+          "{\"error\":\"Malformed causal-metadata at byte 19: expected an object\"}");
     site_free(s);
 }
 

@@ -239,7 +239,8 @@ static void check_paging(const struct node *n, struct slice prefix, uint64_t lim
     struct page *whole = list(n, (struct listing_query){.prefix = prefix});
     struct buffer after = {0};
     size_t met = 0;
-    for (bool more = true; more;) {
+    bool more = true;
+    for (size_t pages = 0; more && CHECK(pages <= whole->count); pages++) {
         struct page *p = list(n, (struct listing_query){prefix, buffer_slice(&after), limit});
         more = p->next.len > 0;
         CHECK(p->count == limit || !more);
@@ -313,37 +314,69 @@ static struct page *list_slowly(struct node *n, void (*between)(struct node *n, 
     return p;
 }
 
-static void delete_all_at_piece_5(struct node *n, uint32_t piece) {
-    for (uint32_t i = 0; i < 100 && piece == 5; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "k%u", i);
-        delete_of(n, key);
+/* Keys of one slot, which are gathered at once: the next is looked up when it is due. */
+#define NEIGHBOURS 8
+static char neighbours[NEIGHBOURS][16];
+
+static struct node *node_with_neighbours(void) {
+    struct node *n = node_with(0);
+    int found = 0;
+    for (unsigned i = 0; found < NEIGHBOURS; i++) {
+        snprintf(neighbours[found], sizeof neighbours[found], "%u", 100000 + i);
+        if (shard_slot(slice_of(neighbours[found])) != 77) continue;
+        put(n, neighbours[found], neighbours[found]);
+        found++;
     }
+    return n;
+}
+
+static void delete_at_piece_3(struct node *n, uint32_t piece) {
+    if (piece != 3) return; /* the first piece is the head */
+    delete_of(n, neighbours[0]);
+    delete_of(n, neighbours[5]);
+    delete_of(n, neighbours[7]);
 }
 
 static void what_is_deleted_meanwhile_is_not_listed(void) {
-    struct node *n = node_with(100);
-    struct page *p = list_slowly(n, delete_all_at_piece_5);
-    CHECK_U64(p->count, 5); /* the first piece is the head */
+    static const int listed[] = {0, 1, 2, 3, 4, 6};
+    struct node *n = node_with_neighbours();
+    struct page *p = list_slowly(n, delete_at_piece_3);
+    CHECK_U64(p->count, sizeof listed / sizeof *listed);
+    for (size_t i = 0; i < p->count; i++) {
+        CHECK_TEXT(slice_of(p->pairs[i].key), neighbours[listed[i]]);
+    }
     page_free(p);
     node_free(n);
 }
 
-static void replace_all_at_piece_5(struct node *n, uint32_t piece) {
-    for (uint32_t i = 0; i < 100 && piece == 5; i++) {
-        char key[16];
-        snprintf(key, sizeof key, "k%u", i);
-        put(n, key, "\"a longer value than before\"");
+static void delete_all_at_piece_3(struct node *n, uint32_t piece) {
+    for (int i = 0; i < NEIGHBOURS && piece == 3; i++)
+        delete_of(n, neighbours[i]);
+}
+
+static void a_listing_ends_where_all_the_rest_was_deleted(void) {
+    struct node *n = node_with_neighbours();
+    struct page *p = list_slowly(n, delete_all_at_piece_3);
+    CHECK_U64(p->count, 3);
+    CHECK_U64(p->next.len, 0);
+    page_free(p);
+    node_free(n);
+}
+
+static void replace_all_at_piece_3(struct node *n, uint32_t piece) {
+    for (int i = 0; i < NEIGHBOURS && piece == 3; i++) {
+        put(n, neighbours[i], "\"a longer value than before\"");
     }
 }
 
 static void what_is_replaced_meanwhile_is_listed_as_it_is_then(void) {
-    struct node *n = node_with(100);
-    struct page *p = list_slowly(n, replace_all_at_piece_5);
-    CHECK_U64(p->count, 100);
+    struct node *n = node_with_neighbours();
+    struct page *p = list_slowly(n, replace_all_at_piece_3);
+    CHECK_U64(p->count, NEIGHBOURS);
     for (size_t i = 0; i < p->count; i++) {
+        CHECK_TEXT(slice_of(p->pairs[i].key), neighbours[i]);
         CHECK_TEXT(slice_of(p->pairs[i].value),
-                   i < 5 ? p->pairs[i].key + 1 : "\"a longer value than before\"");
+                   i < 3 ? neighbours[i] : "\"a longer value than before\"");
     }
     page_free(p);
     node_free(n);
@@ -422,6 +455,7 @@ int main(void) {
     RUN(a_limit_that_is_just_met_has_no_next);
     RUN(a_listing_goes_on_behind_a_key_that_is_gone);
     RUN(what_is_deleted_meanwhile_is_not_listed);
+    RUN(a_listing_ends_where_all_the_rest_was_deleted);
     RUN(what_is_replaced_meanwhile_is_listed_as_it_is_then);
     RUN(what_stands_still_is_listed_exactly_once_whatever_else_changes);
     RUN(a_listing_may_be_given_up);

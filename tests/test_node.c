@@ -679,6 +679,29 @@ static void deletes_go_on_in_a_store_that_is_full(void) {
     end(&a);
 }
 
+/* A tombstone keeps the foreign entries of its metadata and may be larger than the value was. */
+static void a_delete_may_grow_a_store_that_is_full(void) {
+    struct asked a = begin_with_room(1000);
+    struct buffer metadata = {0};
+    CHECK(put_sized(&a, "k", 1) == NODE_CREATED);
+    CHECK(put_sized(&a, "l", 600) == NODE_CREATED);
+    buffer_put(&metadata, SLICE("{\"maps\":[],\"time\":\"0000000000000000\",\"clock\":{"));
+    for (uint64_t id = 0; id < 100; id++) {
+        if (id > 0) buffer_put_char(&metadata, ',');
+        buffer_put(&metadata, actors_get(node_actors(a.n), learn(&a, id, 4711))->member);
+        buffer_put_char(&metadata, '1');
+    }
+    buffer_put(&metadata, SLICE("}}"));
+    CHECK(status_of(&a, OP_PUT, "k", "2", buffer_slice(&metadata)) == NODE_MEMORY_LIMIT);
+    CHECK(status_of(&a, OP_DELETE, "k", "", buffer_slice(&metadata)) == NODE_DELETED);
+    CHECK(get(&a, "k") == NODE_NO_KEY);
+    CHECK_U64(a.answer.metadata->clock.len, 101);
+    CHECK(put_sized(&a, "m", 1) == NODE_MEMORY_LIMIT);
+    CHECK(put_sized(&a, "l", 600) == NODE_REPLACED);
+    buffer_free(&metadata);
+    end(&a);
+}
+
 static void a_refused_write_leaves_no_gap_in_the_dots(void) {
     struct asked a = begin_with_room(1000);
     static char large[5000];
@@ -795,6 +818,60 @@ static void a_lone_node_is_too_few_for_any_reshard(void) {
     for (uint32_t count = 1; count <= SHARD_COUNT_MAX; count++) {
         CHECK(node_reshard(a.n, count) == NODE_RESHARD_TOO_FEW_NODES);
     }
+    end(&a);
+}
+
+/* ---- Notes for the operator ---- */
+
+static void the_view_as_it_changes_is_noted_once(void) {
+    struct asked a = begin(kit_cluster_config(3, 0));
+    struct address second = kit_address("10.0.0.2:8090"), stranger = kit_address("alice:1");
+    CHECK_TEXT(node_take_notes(a.n), "");
+    node_view_add(a.n, &second);
+    node_view_remove(a.n, &stranger);
+    node_view_remove(a.n, node_self(a.n));
+    CHECK_TEXT(node_take_notes(a.n), ""); /* nothing has changed */
+    node_view_add(a.n, &stranger);
+    node_view_remove(a.n, &second);
+    CHECK_TEXT(node_take_notes(a.n), "view: in, by request: alice:1\n"
+                                     "view: out, by request: 10.0.0.2:8090\n");
+    CHECK_TEXT(node_take_notes(a.n), "");
+    node_set_time(a.n, KIT_NOW_MS + PEER_UNHEARD_MS, KIT_WALL_MS);
+    CHECK_TEXT(node_take_notes(a.n), "view: out, was not heard: 10.0.0.3:8090\n"
+                                     "view: out, was not heard: alice:1\n");
+    node_set_time(a.n, KIT_NOW_MS + PEER_UNHEARD_MS + 1, KIT_WALL_MS);
+    CHECK_TEXT(node_take_notes(a.n), "");
+    end(&a);
+}
+
+static void the_memory_limit_is_noted_when_it_is_reached_and_not_each_time(void) {
+    struct asked a = begin_with_room(2000);
+    CHECK(put_sized(&a, "k", 1500) == NODE_CREATED);
+    CHECK_TEXT(node_take_notes(a.n), "");
+    for (int i = 0; i < 5; i++)
+        CHECK(put_sized(&a, "l", 1500) == NODE_MEMORY_LIMIT);
+    CHECK_TEXT(node_take_notes(a.n), "store: the memory limit is reached\n");
+    for (int i = 0; i < 5; i++)
+        CHECK(put_sized(&a, "l", 1500) == NODE_MEMORY_LIMIT);
+    CHECK_TEXT(node_take_notes(a.n), "");
+    CHECK(delete_of(&a, "k") == NODE_DELETED);
+    CHECK(put_sized(&a, "l", 1500) == NODE_CREATED);
+    CHECK(put_sized(&a, "m", 1500) == NODE_MEMORY_LIMIT);
+    CHECK_TEXT(node_take_notes(a.n), "store: the memory limit is reached\n");
+    end(&a);
+}
+
+static void notes_that_nobody_takes_do_not_pile_up(void) {
+    struct asked a = begin(kit_node_config());
+    struct address stranger = kit_address("alice:1");
+    for (int i = 0; i < 5000; i++) {
+        node_view_add(a.n, &stranger);
+        node_view_remove(a.n, &stranger);
+    }
+    size_t len = node_take_notes(a.n).len;
+    CHECK(len > 10000 && len < 100000);
+    node_view_add(a.n, &stranger);
+    CHECK_TEXT(node_take_notes(a.n), "view: in, by request: alice:1\n");
     end(&a);
 }
 
@@ -942,6 +1019,7 @@ int main(void) {
     RUN(no_more_than_so_many_bytes_wait);
     RUN(over_the_memory_limit_only_growth_is_refused);
     RUN(deletes_go_on_in_a_store_that_is_full);
+    RUN(a_delete_may_grow_a_store_that_is_full);
     RUN(a_refused_write_leaves_no_gap_in_the_dots);
     RUN(a_first_write_that_is_refused_leaves_no_gap_either);
     RUN(the_view_starts_with_all_and_loses_the_unheard);
@@ -951,6 +1029,9 @@ int main(void) {
     RUN(slots_are_owned_by_the_shard_of_the_map);
     RUN(members_are_added_by_the_rules);
     RUN(a_lone_node_is_too_few_for_any_reshard);
+    RUN(the_view_as_it_changes_is_noted_once);
+    RUN(the_memory_limit_is_noted_when_it_is_reached_and_not_each_time);
+    RUN(notes_that_nobody_takes_do_not_pile_up);
     RUN(a_random_session_sees_its_own_writes_with_rising_stamps);
     RUN(the_same_inputs_give_the_same_outputs);
     return kit_finish();

@@ -76,6 +76,21 @@ static void an_unheard_node_disappears_after_its_time(void) {
     peers_free(&ps);
 }
 
+static void each_node_that_disappears_is_told(void) {
+    struct peers ps = peers_of("c:1");
+    struct address dropped;
+    add(&ps, "d:1", 0);
+    add(&ps, "a:1", 0);
+    add(&ps, "b:1", 1);
+    CHECK(peers_drop_unheard(&ps, PEER_UNHEARD_MS, &dropped));
+    CHECK_TEXT(address_text(&dropped), "a:1");
+    CHECK(peers_drop_unheard(&ps, PEER_UNHEARD_MS, &dropped));
+    CHECK_TEXT(address_text(&dropped), "d:1");
+    CHECK(!peers_drop_unheard(&ps, PEER_UNHEARD_MS, &dropped));
+    CHECK_U64(ps.count, 2);
+    peers_free(&ps);
+}
+
 static void neighbours_that_are_due_together_all_disappear(void) {
     struct peers ps = peers_of("c:1");
     add(&ps, "a:1", 0);
@@ -127,6 +142,7 @@ int main(void) {
     RUN(a_new_view_holds_this_node_alone);
     RUN(nodes_are_listed_once_and_sorted);
     RUN(an_unheard_node_disappears_after_its_time);
+    RUN(each_node_that_disappears_is_told);
     RUN(neighbours_that_are_due_together_all_disappear);
     RUN(adding_again_does_not_lengthen_the_time);
     RUN(nodes_are_removed_but_never_this_one);
