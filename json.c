@@ -397,8 +397,9 @@ bool json_name_is(struct slice inside, struct slice plain) {
 }
 
 void json_unescape(struct slice inside, struct buffer *out) {
+    if (inside.len == 0) return; /* of which no pointer may come */
     buffer_reserve(out, inside.len + 4); /* an escape is longer than what it stands for */
-    const char *at = inside.at, *end = inside.at + inside.len;
+    const char *at = inside.at, *end = at + inside.len;
     while (at < end)
         out->len += next_character(&at, end, out->at + out->len);
 }
@@ -422,7 +423,7 @@ static void put_escaped(struct buffer *out, char c) {
 
 void json_put_string(struct buffer *out, struct slice s) {
     buffer_put_char(out, '"');
-    const char *at = s.at, *end = s.len > 0 ? s.at + s.len : s.at;
+    const char *at = s.at, *end = s.len > 0 ? at + s.len : at;
     while (at < end) {
         const char *plain = at;
         while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\')

@@ -1,54 +1,57 @@
 /* The causal checker. See checker.h, and docs/checker.md for the format.
  *
  * The problem: a store is causally convergent (CCv) if there is one order of all writes, the
- * arbitration, which no operation's past contradicts, such that each read returns the greatest
- * write of its key in its own past. Trying all orders is hopeless; but where each value is written
- * once a read says by itself which write it returned, and then looking for a few patterns decides
- * (Bouajjani, Enea, Guerraoui, Hamza: On Verifying Causal Consistency, POPL 2017).
+ * arbitration, that agrees with what was known when, and in which each read returns the last write
+ * of its key among those that it knew of. Trying all orders is hopeless; but where no value is
+ * written twice, a read says by itself which write it returned, and then it is enough to look for a
+ * few patterns (Bouajjani, Enea, Guerraoui, Hamza: On Verifying Causal Consistency, POPL 2017).
  *
- * The causal graph has an edge to an operation from the one before it in its session (`before`) and
- * from the write that it returned or the session that handed it its metadata (`source`): never more
- * than two. An operation's past is all that leads to it. A delete is a write like any other, of the
- * value "absent". Now if a read r of key x returned w1 and has w2, another write of x, in its past,
- * then w2 must be arbitrated before w1: one more edge, w2 -> w1 because of r. The history is right
- * iff the causal graph with these edges has no cycle, and nobody read "never written" with a write
- * in his past.
+ * The causal graph has an edge to an operation from the one before it in its session (`before`),
+ * and from the write that it returned or the session that handed it its metadata (`source`): never
+ * more than two. The *past* of an operation is all that leads to it. A delete is a write like any
+ * other, of the value "absent". Now if a read r returned w1 and has w2, another write of the key,
+ * in its past, then w2 must be arbitrated before w1: one more edge, w2 -> w1 because of r. The
+ * history is right iff the graph with all these edges has no cycle, and nobody found that a key had
+ * never been written with a write of it in his past.
  *
  * The way of a history:
  *
  *   read_lines -> link_reads -> mark_operations -> lay_chains
- *   then rounds:  sort_causally -> sweep -> judge_absences    until no absence is deduced any more
- *   then          check_order -> offend_cycle, if there is one
+ *              -> sort_causally -> sweep -> judge_absences     again, while absences are deduced
+ *              -> check_order -> offend_cycle                  if there is one
  *
- * Which writes are in a read's past? Each session is a *chain*: of its writes of x only the last
- * one in the past matters, the others follow from it. So each operation gets a vector clock, saying
- * how many *marks* (writes, mostly) of each chain are in its past: operations x chains numbers, too
- * many to keep. They are swept in *blocks* of 16 *lanes* of 32 bits. A sweep walks once over all
- * operations in causal order, makes each its row of 64 bytes from the rows of its two predecessors,
- * and looks at what the reads see of this block's chains. The next block uses the same rows again,
- * and memory stays bounded.
+ * Which writes are in a read's past? Each session is a *chain*: of its writes of the key only the
+ * last one in the past matters, the others follow. So each operation wants a vector clock: of each
+ * chain, how many *marks* (writes, mostly) are in its past. That is operations x chains numbers,
+ * too many to keep, so they are swept in *blocks* of 16 *lanes* of 32 bits. The sweep of a block
+ * walks once over all operations in causal order, makes each its row of 64 bytes from the rows of
+ * its two predecessors, and looks at what the reads see of the block's chains. The next block uses
+ * the same rows again, and so memory does not depend on the number of sessions.
  *
- *   a chain of over 32 marks has a lane, rows are joined by the greater:     |
- * 00000000000000000000000001110010 | shorter chains share one, n marks are n ones, rows are joined
- * by "or":   | 0001 11 0 00011111 001 11 1111 |
+ *   a chain of over 32 marks has a lane of its own,   |     in binary: 114 are in the past     |
+ *   rows are joined by the greater number
  *
- * So a hundred long sessions are seven sweeps, and a hundred thousand sessions of two writes are
- * four hundred, not six thousand. The worst there is: a lane for each 16 writes or so.
+ *   shorter chains share one, a bit for each mark,    | 00111 | 0001 | 11 | 0000111 | 01 | ... |
+ *   ones for those in the past; joined by "or"          3 of 5  1 of 4
  *
- * A write that may have happened (`unknown`) precedes nothing in its session; it is a chain of its
- * own if somebody read it, or if it is a delete, and otherwise of no interest.
+ * A hundred long sessions are seven sweeps. A hundred thousand sessions of two writes are four
+ * hundred, where a lane for each would have made six thousand of them. There is at most one lane
+ * for each 16 writes or so.
  *
- * An `absent` read does not say which delete it saw. In each round a *survey* counts its
- * candidates: nothing (if no write is in its past), the deletes that neither are in its past nor
- * have it in theirs, and those that are the last write of their chain in its past. None of them: a
- * violation. Exactly one: it must have been that, which may add to pasts, so there is another
- * round. More: it is left alone, for we must not guess. This is where the checker may miss
- * something; nowhere does it see too much, since each edge follows from the ones before.
+ * A write that may have happened precedes nothing in its session. It is a chain of its own if
+ * somebody read it, or if it is a delete; otherwise it is of no interest.
  *
- * The offending chain: a depth-first walk finds the back edges. Every cycle has one, so the
- * shortest way round through each of them is the smallest cycle there is (the search is bounded
- * where they are many). A way is measured by its changes of session, since any stretch inside one
- * is a single step to the human eye.
+ * An absence need not say which delete it saw. A *survey* of each counts the candidates: "nothing
+ * was ever there", if no write is in its past; the deletes that neither are in its past nor have it
+ * in theirs; those that are the last write of their chain in its past. None: a violation. Exactly
+ * one: it was that. This adds to pasts, so there is another round. More: it is left alone, for we
+ * must not guess. Here the checker may miss something. It never sees too much: each edge says what
+ * must be so, given the ones before.
+ *
+ * The offending chain: a depth-first walk meets back edges, at least one in each cycle, so the
+ * shortest way round through each of them is the smallest cycle (the search is bounded where they
+ * are many). Ways are measured by their changes of session, since any stretch inside a session is
+ * one step to the human eye.
  */
 #include "checker.h"
 
@@ -64,10 +67,10 @@
 #define LANE_BITS  32
 #define BLOCK_BITS (LANES * LANE_BITS)
 
-#define ROUNDS_MAX     16                /* a history of one deduction on another is no real one */
-#define EDGES_MAX      ((size_t)1 << 28) /* 3 GB; some ten times the most ever seen */
-#define BACK_EDGES_MAX 4096              /* that shortest cycles are tried for */
-#define SEARCHED_MAX   ((uint64_t)1 << 26) /* operations looked at for that: a second */
+#define ROUNDS_MAX     16                  /* of deducing; real histories need two or three */
+#define EDGES_MAX      ((size_t)1 << 28)   /* 3 GB; a million operations make less than a million */
+#define BACK_EDGES_MAX 4096                /* whose cycles are compared, */
+#define VISITS_MAX     ((uint64_t)1 << 26) /* as long as it takes about a second */
 
 _Static_assert((uint64_t)CHECKER_OPERATIONS_MAX * 2 * LANE_BITS < NONE, "a place fits 32 bits");
 
@@ -75,10 +78,12 @@ enum verb { PUT, DELETE, GET, TAKE };
 
 enum answer {
     OK,      /* the write happened */
-    UNKNOWN, /* perhaps; or the line is a TAKE or a GET that says what it saw */
-    ABSENT,  /* GET: 404, it saw nothing or some delete */
+    UNKNOWN, /* the write may have happened */
+    TOLD,    /* GET: the line tells which write it returned */
+    ABSENT,  /* GET: 404, because of nothing or of some delete */
     NEVER,   /* GET: 404, nothing was ever there */
-    DEDUCED, /* GET: 404, and there is but one delete that it can have seen */
+    DEDUCED, /* GET: 404, and there is but one delete that it can be because of */
+    TAKEN,   /* TAKE */
 };
 
 struct op {
@@ -114,19 +119,26 @@ struct names {
     size_t table_mask;
 };
 
-/* Writes of a key that are marks of one chain; their entries stand in the order of marks. */
+/* A set of deletes, as far as counting goes: the sum names the member of a set of one. */
+struct tally {
+    uint32_t count;
+    uint64_t sum;
+};
+
+/* The writes that are marks, by key, place of the chain and mark. */
+struct entry {
+    uint32_t key, place, mark, op;
+};
+
+/* The entries of one key and one chain, one behind the other. */
 struct run {
     struct chain chain;
     uint32_t first, count;
 };
 
-struct entry {
-    uint32_t key, place, mark, op;
-};
-
 struct index {
-    struct entry *entries; /* by key, place of the chain, mark */
-    uint64_t *sums;        /* of the `op`s of all entries before this one */
+    struct entry *entries;
+    struct tally *deletes; /* by entry: the deletes before it; one more at the end */
     struct run *runs;
     uint32_t *of_key; /* the first run of a key; one more at the end */
     uint32_t *cursor; /* by key: its first run that is not before the block in hand */
@@ -139,20 +151,29 @@ struct block {
     bool shared;    /* lanes hold several chains */
 };
 
-/* Why nothing was there: what is known of one GET after the sweep of a round. Of a set of deletes
- * its size and the sum of its members: that names the member when there is only one. */
+/* Why nothing was there: what a round finds out about one GET. */
 struct survey {
     uint32_t op;
     uint32_t write;        /* of the key, in the past: the last one in causal order, or NONE */
     uint32_t last_deletes; /* that are the last writes of their chains in the past */
     uint32_t last_delete;  /* one of them */
-    uint32_t past, later;  /* deletes in the past; deletes that have the GET in theirs */
-    uint64_t past_sum, later_sum;
+    struct tally past;     /* deletes in the past */
+    struct tally later;    /* deletes that have the GET in theirs */
 };
 
 struct edge {
     uint32_t from, to; /* writes: `from` is arbitrated before `to`, */
     uint32_t because;  /* which this GET returned though it had `from` in its past */
+};
+
+/* Of ways between operations, found from their ends. */
+struct search {
+    uint32_t number;   /* of the search in hand */
+    uint32_t *visited; /* by operation: the number of the last search that was there, */
+    uint32_t *next;    /* and where its way leads from there; NONE: this is the end */
+    uint32_t *queue;
+    size_t queue_len;
+    uint64_t visits; /* of all searches */
 };
 
 struct check {
@@ -173,7 +194,7 @@ struct check {
     uint32_t chains_len;
     uint32_t shared_from; /* the first block whose lanes are shared */
     uint32_t blocks;
-    struct index writes, deletes;
+    struct index writes;
 
     uint32_t (*rows)[LANES];
     uint32_t *block_start; /* by block: its first mark */
@@ -187,12 +208,7 @@ struct check {
 
     struct edge *back; /* back edges of the walk; `because` unused */
     size_t back_len, back_cap;
-    uint32_t *next;    /* by operation: the next one on the way found by the search */
-    uint32_t *visited; /* by operation: the number of the search that was there last */
-    uint32_t search;
-    uint32_t *queue;
-    size_t queue_len;
-    uint64_t searched;
+    struct search search;
 };
 
 /* Makes room for one more item. */
@@ -228,7 +244,7 @@ static void names_grow(struct names *n) {
         *table_place(n, n->list[i].space, n->list[i].text) = (uint32_t)i + 1;
 }
 
-/* The number behind a text, NONE as long as nobody has given it one. Borrowed until the next call.
+/* Where the number of a text stands: NONE until the caller sets it. Borrowed until the next call.
  */
 static uint32_t *names_at(struct names *n, uint64_t space, struct slice text) {
     if (n->len * 2 >= n->table_mask) names_grow(n);
@@ -323,29 +339,26 @@ static struct op *add_op(struct check *c, enum verb verb, enum answer answer, ui
         .answer = answer,
     };
     /* The session's metadata does not name a write whose answer it never got. */
-    bool precedes_nothing = answer == UNKNOWN && (verb == PUT || verb == DELETE);
-    if (!precedes_nothing) c->session_end[session] = (uint32_t)c->ops_len - 1;
+    if (answer != UNKNOWN) c->session_end[session] = (uint32_t)c->ops_len - 1;
     return op;
 }
 
-/* put S K V, delete S K NAME; then ok, unknown or refused */
+/* put S K V, delete S K, delete S K NAME; and then ok, unknown or refused */
 static const char *read_write(struct check *c, const struct line *l) {
     static const char again[] = "this was written before, so nobody can tell who reads which";
+    struct slice outcome = l->field[l->fields - 1];
     bool is_delete = slice_equal(l->field[0], SLICE("delete"));
-    bool is_named = !is_delete || !slice_equal(l->field[3], SLICE("-"));
-    bool ok = slice_equal(l->field[4], SLICE("ok"));
+    bool ok = slice_equal(outcome, SLICE("ok")), unknown = slice_equal(outcome, SLICE("unknown"));
     uint32_t session = session_of(c, l->field[1]), key = key_of(c, l->field[2]);
-    if (slice_equal(l->field[4], SLICE("refused"))) return NULL;
-    if (!ok && !slice_equal(l->field[4], SLICE("unknown"))) {
-        return "a write ends with ok, unknown or refused";
-    }
-    if (is_named) {
-        uint32_t *writer = &c->writer[version_of(c, key, is_delete, l->field[3])];
-        if (*writer != NONE) {
-            c->v->other_line = c->ops[*writer].line;
+    if (slice_equal(outcome, SLICE("refused"))) return NULL;
+    if (!ok && !unknown) return "a write ends with ok, unknown or refused";
+    if (l->fields == 5) {
+        uint32_t version = version_of(c, key, is_delete, l->field[3]);
+        if (c->writer[version] != NONE) {
+            c->v->other_line = c->ops[c->writer[version]].line;
             return again;
         }
-        *writer = (uint32_t)c->ops_len;
+        c->writer[version] = (uint32_t)c->ops_len;
     }
     add_op(c, is_delete ? DELETE : PUT, ok ? OK : UNKNOWN, session)->key = key;
     return NULL;
@@ -362,7 +375,7 @@ static const char *read_get(struct check *c, const struct line *l) {
     if (!fits) return wrong;
 
     uint32_t session = session_of(c, l->field[1]), key = key_of(c, l->field[2]);
-    struct op *op = add_op(c, GET, tells ? UNKNOWN : is_never ? NEVER : ABSENT, session);
+    struct op *op = add_op(c, GET, tells ? TOLD : is_never ? NEVER : ABSENT, session);
     op->key = key;
     if (tells) op->version = version_of(c, key, is_absent, l->field[4]);
     return NULL;
@@ -376,7 +389,7 @@ static const char *read_take(struct check *c, const struct line *l) {
     uint32_t session = session_of(c, l->field[1]), other = session_of(c, l->field[2]);
     if (session == other) return "a session has its own metadata already";
     uint32_t end = c->session_end[other];
-    add_op(c, TAKE, UNKNOWN, session)->source = end;
+    add_op(c, TAKE, TAKEN, session)->source = end;
     return NULL;
 }
 
@@ -387,7 +400,7 @@ static const struct {
 } verbs[] = {
     {{"put", 3}, 5, 5, read_write},
     {{"get", 3}, 4, 5, read_get},
-    {{"delete", 6}, 5, 5, read_write},
+    {{"delete", 6}, 4, 5, read_write},
     {{"take", 4}, 3, 3, read_take},
 };
 
@@ -497,14 +510,14 @@ static void mark_operations(struct check *c) {
     for (size_t i = 0; i < c->ops_len; i++) {
         struct op *op = &c->ops[i];
         if (op->verb == GET && op->source != NONE) c->ops[op->source].mark = 1; /* it is read */
-        unknown += is_write(op) && op->answer == UNKNOWN;
+        unknown += op->answer == UNKNOWN;
     }
     c->chains_len = (uint32_t)c->sessions_len;
     c->chains = bytes_alloc_zeroed((c->sessions_len + unknown) * sizeof *c->chains);
     for (size_t i = 0; i < c->ops_len; i++) {
         struct op *op = &c->ops[i];
         bool is_marked = is_write(op) || op->answer == ABSENT;
-        if (is_write(op) && op->answer == UNKNOWN) {
+        if (op->answer == UNKNOWN) {
             is_marked = op->mark == 1 || op->verb == DELETE;
             if (is_marked) op->chain = c->chains_len++;
         }
@@ -514,6 +527,10 @@ static void mark_operations(struct check *c) {
 
 static bool has_own_lane(struct chain chain) {
     return chain.marks > LANE_BITS;
+}
+
+static uint32_t block_of(struct chain chain) {
+    return chain.place / BLOCK_BITS;
 }
 
 static uint32_t round_up(uint32_t n, uint32_t unit) {
@@ -635,61 +652,72 @@ static int compare_entries(const void *a, const void *b) {
     return (x->mark > y->mark) - (x->mark < y->mark);
 }
 
-static void index_runs(struct index *x, const struct check *c) {
+static void collect_entries(struct index *x, const struct check *c) {
+    x->entries = bytes_alloc(c->ops_len * sizeof *x->entries);
+    x->entries_len = 0;
+    for (uint32_t i = 0; i < c->ops_len; i++) {
+        const struct op *op = &c->ops[i];
+        if (!is_write(op) || op->mark == 0) continue;
+        uint32_t place = c->chains[op->chain].place;
+        x->entries[x->entries_len++] = (struct entry){op->key, place, op->mark, i};
+    }
+    qsort(x->entries, x->entries_len, sizeof *x->entries, compare_entries);
+}
+
+static void collect_runs(struct index *x, const struct check *c) {
     uint32_t runs = 0, key = 0;
     for (uint32_t i = 0; i < x->entries_len; i++) {
         const struct entry *e = &x->entries[i];
-        x->sums[i + 1] = x->sums[i] + e->op;
         if (i == 0 || e->key != e[-1].key || e->place != e[-1].place) {
             while (key <= e->key)
                 x->of_key[key++] = runs;
             x->runs[runs++] = (struct run){c->chains[c->ops[e->op].chain], i, 0};
         }
         x->runs[runs - 1].count++;
+        bool is_delete = c->ops[e->op].verb == DELETE;
+        struct tally before = x->deletes[i];
+        x->deletes[i + 1] =
+            (struct tally){before.count + is_delete, before.sum + (is_delete ? e->op : 0)};
     }
     while (key <= c->keys_len)
         x->of_key[key++] = runs;
 }
 
-static void index_build(struct index *x, const struct check *c, bool deletes_only) {
-    x->entries = bytes_alloc(c->ops_len * sizeof *x->entries);
-    x->entries_len = 0;
-    for (uint32_t i = 0; i < c->ops_len; i++) {
-        const struct op *op = &c->ops[i];
-        bool belongs = deletes_only ? op->verb == DELETE : is_write(op);
-        if (!belongs || op->mark == 0) continue;
-        x->entries[x->entries_len++] =
-            (struct entry){op->key, c->chains[op->chain].place, op->mark, i};
-    }
-    qsort(x->entries, x->entries_len, sizeof *x->entries, compare_entries);
-    x->sums = bytes_alloc_zeroed((x->entries_len + 1) * sizeof *x->sums);
-    x->runs = bytes_alloc((x->entries_len + 1) * sizeof *x->runs);
-    x->of_key = bytes_alloc(((size_t)c->keys_len + 1) * sizeof *x->of_key);
-    x->cursor = bytes_alloc(((size_t)c->keys_len + 1) * sizeof *x->cursor);
-    index_runs(x, c);
-    memcpy(x->cursor, x->of_key, ((size_t)c->keys_len + 1) * sizeof *x->cursor);
+static void index_build(struct index *x, const struct check *c) {
+    size_t keys = (size_t)c->keys_len + 1;
+    collect_entries(x, c);
+    x->deletes = bytes_alloc(((size_t)x->entries_len + 1) * sizeof *x->deletes);
+    x->deletes[0] = (struct tally){0, 0};
+    x->runs = bytes_alloc(((size_t)x->entries_len + 1) * sizeof *x->runs);
+    x->of_key = bytes_alloc(keys * sizeof *x->of_key);
+    x->cursor = bytes_alloc(keys * sizeof *x->cursor);
+    collect_runs(x, c);
+    memcpy(x->cursor, x->of_key, keys * sizeof *x->cursor);
 }
 
 static void index_free(struct index *x) {
     free(x->entries);
-    free(x->sums);
+    free(x->deletes);
     free(x->runs);
     free(x->of_key);
     free(x->cursor);
     *x = (struct index){0};
 }
 
-/* The runs of `key` in the block are those from here to index_end(). Blocks come in order. */
-static const struct run *index_begin(struct index *x, uint32_t key, const struct block *b) {
-    uint32_t *cursor = &x->cursor[key], end = x->of_key[key + 1];
-    while (*cursor < end && x->runs[*cursor].chain.place / BLOCK_BITS < b->number)
-        ++*cursor;
-    return &x->runs[*cursor];
+static const struct run *runs_begin(const struct index *x, uint32_t key) {
+    return &x->runs[x->of_key[key]];
 }
 
-static bool index_has(const struct index *x, const struct run *run, uint32_t key,
-                      const struct block *b) {
-    return run < x->runs + x->of_key[key + 1] && run->chain.place / BLOCK_BITS == b->number;
+static const struct run *runs_end(const struct index *x, uint32_t key) {
+    return &x->runs[x->of_key[key + 1]];
+}
+
+/* The first run of the key in the block, or one that is not in it. Blocks come in order. */
+static const struct run *runs_in_block(struct index *x, uint32_t key, uint32_t block) {
+    uint32_t *cursor = &x->cursor[key];
+    while (*cursor < x->of_key[key + 1] && block_of(x->runs[*cursor].chain) < block)
+        ++*cursor;
+    return &x->runs[*cursor];
 }
 
 /* How many writes of the run are among the first `marks` of their chain. */
@@ -707,10 +735,20 @@ static uint32_t run_count(const struct index *x, const struct run *run, uint32_t
     return low;
 }
 
+static struct tally deletes_between(const struct index *x, uint32_t from, uint32_t to) {
+    struct tally a = x->deletes[from], b = x->deletes[to];
+    return (struct tally){b.count - a.count, b.sum - a.sum};
+}
+
+static void tally_add(struct tally *t, struct tally more) {
+    t->count += more.count;
+    t->sum += more.sum;
+}
+
 /* ---- The sweep ---- */
 
 static bool is_in_block(const struct check *c, const struct op *op, const struct block *b) {
-    return op->mark != 0 && c->chains[op->chain].place / BLOCK_BITS == b->number;
+    return op->mark != 0 && block_of(c->chains[op->chain]) == b->number;
 }
 
 static const uint32_t *past_row(const struct check *c, const struct block *b, uint32_t op) {
@@ -740,48 +778,42 @@ static void add_edge(struct check *c, uint32_t from, uint32_t to, uint32_t becau
     c->edges[c->edges_len++] = (struct edge){from, to, because};
 }
 
-/* A GET that returned a write is after all other writes of the key in its past. */
-static void arbitrate(struct check *c, const struct block *b, uint32_t get) {
+static void survey_add(struct survey *s, uint32_t last_write, enum verb verb, struct tally past) {
+    if (s->write == NONE || s->write < last_write) s->write = last_write;
+    if (verb == DELETE) {
+        s->last_deletes++;
+        s->last_delete = last_write;
+    }
+    tally_add(&s->past, past);
+}
+
+/* What a GET saw is after all other writes of its key in the past: after the last one of each
+ * chain, that is. An absence that is not explained yet takes note of them. */
+static void look_into_past(struct check *c, const struct block *b, uint32_t get) {
+    const struct index *x = &c->writes;
     const struct op *op = &c->ops[get];
     const uint32_t *row = c->rows[get], *source_row = past_row(c, b, op->source);
-    const struct run *run = index_begin(&c->writes, op->key, b);
-    for (; index_has(&c->writes, run, op->key, b); run++) {
-        uint32_t count = run_count(&c->writes, run, row_get(row, run->chain));
+    const struct run *run = runs_in_block(&c->writes, op->key, b->number);
+    for (; run < runs_end(x, op->key) && block_of(run->chain) == b->number; run++) {
+        uint32_t count = run_count(x, run, row_get(row, run->chain));
         if (count == 0) continue;
-        const struct entry *last = &c->writes.entries[run->first + count - 1];
-        bool follows_already = row_get(source_row, run->chain) >= last->mark;
-        if (!follows_already) add_edge(c, last->op, op->source, get);
+        const struct entry *last = &x->entries[run->first + count - 1];
+        if (op->survey != NONE) {
+            struct tally past = deletes_between(x, run->first, run->first + count);
+            survey_add(&c->surveys[op->survey], last->op, c->ops[last->op].verb, past);
+        } else if (row_get(source_row, run->chain) < last->mark) {
+            add_edge(c, last->op, op->source, get);
+        }
     }
 }
 
-static void survey_past(struct check *c, const struct block *b, struct survey *s) {
-    uint32_t key = c->ops[s->op].key;
-    const uint32_t *row = c->rows[s->op];
-    const struct run *run = index_begin(&c->writes, key, b);
-    for (; index_has(&c->writes, run, key, b); run++) {
-        uint32_t count = run_count(&c->writes, run, row_get(row, run->chain));
-        if (count == 0) continue;
-        uint32_t last = c->writes.entries[run->first + count - 1].op;
-        if (s->write == NONE || s->write < last) s->write = last;
-        if (c->ops[last].verb != DELETE) continue;
-        s->last_deletes++;
-        s->last_delete = last;
-    }
-    run = index_begin(&c->deletes, key, b);
-    for (; index_has(&c->deletes, run, key, b); run++) {
-        uint32_t count = run_count(&c->deletes, run, row_get(row, run->chain));
-        s->past += count;
-        s->past_sum += c->deletes.sums[run->first + count] - c->deletes.sums[run->first];
-    }
-}
-
-/* Where in the run the deletes begin that have the GET in their past. */
+/* Where in the run the writes begin that have the GET in their past. */
 static uint32_t run_later(const struct check *c, const struct run *run, uint32_t get) {
     const struct op *op = &c->ops[get];
     uint32_t low = run->first, high = run->first + run->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        uint32_t other = c->deletes.entries[middle].op;
+        uint32_t other = c->writes.entries[middle].op;
         if (other > get && row_get(c->rows[other], c->chains[op->chain]) >= op->mark) {
             high = middle;
         } else {
@@ -792,14 +824,14 @@ static uint32_t run_later(const struct check *c, const struct run *run, uint32_t
 }
 
 /* Once all rows are there. */
-static void survey_future(struct check *c, const struct block *b, struct survey *s) {
+static void look_into_future(struct check *c, const struct block *b, struct survey *s) {
+    const struct index *x = &c->writes;
     const struct op *op = &c->ops[s->op];
     if (!is_in_block(c, op, b)) return;
-    for (uint32_t i = c->deletes.of_key[op->key]; i < c->deletes.of_key[op->key + 1]; i++) {
-        const struct run *run = &c->deletes.runs[i];
-        uint32_t later = run_later(c, run, s->op), end = run->first + run->count;
-        s->later += end - later;
-        s->later_sum += c->deletes.sums[end] - c->deletes.sums[later];
+    for (const struct run *run = runs_begin(x, op->key); run < runs_end(x, op->key); run++) {
+        uint32_t end = run->first + run->count;
+        if (deletes_between(x, run->first, end).count == 0) continue;
+        tally_add(&s->later, deletes_between(x, run_later(c, run, s->op), end));
     }
 }
 
@@ -807,14 +839,10 @@ static void sweep_block(struct check *c, const struct block *b) {
     for (uint32_t i = b->start; i < c->ops_len; i++) {
         const struct op *op = &c->ops[i];
         fill_row(c, b, i);
-        if (op->survey != NONE) {
-            survey_past(c, b, &c->surveys[op->survey]);
-        } else if (op->verb == GET) {
-            arbitrate(c, b, i);
-        }
+        if (op->verb == GET) look_into_past(c, b, i);
     }
     for (size_t s = 0; s < c->surveys_len; s++)
-        survey_future(c, b, &c->surveys[s]);
+        look_into_future(c, b, &c->surveys[s]);
 }
 
 static void open_surveys(struct check *c) {
@@ -835,13 +863,12 @@ static void find_starts(struct check *c) {
         c->block_start[b] = (uint32_t)c->ops_len;
     for (uint32_t i = (uint32_t)c->ops_len; i-- > 0;) {
         const struct op *op = &c->ops[i];
-        if (op->mark != 0) c->block_start[c->chains[op->chain].place / BLOCK_BITS] = i;
+        if (op->mark != 0) c->block_start[block_of(c->chains[op->chain])] = i;
     }
 }
 
 static void sweep(struct check *c) {
-    index_build(&c->writes, c, false);
-    index_build(&c->deletes, c, true);
+    index_build(&c->writes, c);
     open_surveys(c);
     find_starts(c);
     c->edges_len = 0;
@@ -855,32 +882,42 @@ static void sweep(struct check *c) {
 
 /* ---- The smallest way back ---- */
 
-/* Takes in `op`, from which `next` follows, and all of its session before it. */
+/* Takes in `op`, from which the way leads to `next`, and all of its session before it. */
 static void enter(struct check *c, uint32_t op, uint32_t next) {
-    for (; op != NONE && c->visited[op] != c->search; next = op, op = c->ops[op].before) {
-        c->visited[op] = c->search;
-        c->next[op] = next;
-        c->queue[c->queue_len++] = op;
+    struct search *s = &c->search;
+    for (; op != NONE && s->visited[op] != s->number; next = op, op = c->ops[op].before) {
+        s->visited[op] = s->number;
+        s->next[op] = next;
+        s->queue[s->queue_len++] = op;
+        s->visits++;
     }
 }
 
-/* How often the shortest way from `goal` to `from` changes sessions, NONE if more than `limit`
- * times or if there is no way. It is found from its end; c->next then leads along it. */
-static uint32_t find_way(struct check *c, uint32_t goal, uint32_t from, bool causal,
-                         uint32_t limit) {
-    c->search++;
-    c->queue_len = 0;
-    enter(c, from, NONE);
+/* How often the shortest way between two operations changes sessions; NONE if there is no way, or
+ * if it is more than `limit` times. */
+static uint32_t find_way(struct check *c, uint32_t from, uint32_t to, bool causal, uint32_t limit) {
+    struct search *s = &c->search;
     size_t at = 0;
-    for (uint32_t changes = 0; at < c->queue_len && changes <= limit; changes++) {
-        if (c->visited[goal] == c->search) return changes;
-        for (size_t end = c->queue_len; at < end; at++, c->searched++) {
-            uint32_t op = c->queue[at], count = causal ? 2 : predecessors(c, op);
+    s->number++;
+    s->queue_len = 0;
+    enter(c, to, NONE);
+    for (uint32_t changes = 0; at < s->queue_len && changes <= limit; changes++) {
+        if (s->visited[from] == s->number) return changes;
+        for (size_t end = s->queue_len; at < end; at++) {
+            uint32_t op = s->queue[at], count = causal ? 2 : predecessors(c, op);
             for (uint32_t i = 1; i < count; i++)
                 enter(c, predecessor(c, op, i), op);
         }
     }
     return NONE;
+}
+
+/* Copies the way that was just found. Returns how many operations it has. */
+static size_t copy_way(const struct check *c, uint32_t from, uint32_t *ops) {
+    size_t len = 0;
+    for (uint32_t op = from; op != NONE; op = c->search.next[op])
+        ops[len++] = op;
+    return len;
 }
 
 static enum step_reason edge_reason(const struct check *c, uint32_t from, uint32_t to,
@@ -912,27 +949,25 @@ static void add_chain(struct check *c, const uint32_t *ops, size_t len) {
 
 /* How `from` got into the past of `to`. */
 static void add_causal_chain(struct check *c, uint32_t from, uint32_t to) {
-    size_t len = 0;
     find_way(c, from, to, true, NONE);
-    for (uint32_t op = from; op != NONE; op = c->next[op])
-        c->queue[len++] = op; /* the search needs it no more */
-    add_chain(c, c->queue, len);
-}
-
-static void prepare_search(struct check *c) {
-    if (c->next != NULL) return;
-    c->next = bytes_alloc(c->ops_len * sizeof *c->next);
-    c->queue = bytes_alloc(c->ops_len * sizeof *c->queue);
-    c->visited = bytes_alloc_zeroed(c->ops_len * sizeof *c->visited);
+    size_t len = copy_way(c, from, c->search.queue); /* which is in use no more */
+    add_chain(c, c->search.queue, len);
 }
 
 /* ---- Offences ---- */
+
+static void prepare_search(struct check *c) {
+    struct search *s = &c->search;
+    s->next = bytes_alloc(c->ops_len * sizeof *s->next);
+    s->queue = bytes_alloc(c->ops_len * sizeof *s->queue);
+    s->visited = bytes_alloc_zeroed(c->ops_len * sizeof *s->visited);
+}
 
 /* The back edge that closes the smallest cycle. */
 static struct edge choose_cycle(struct check *c) {
     struct edge best = c->back[0];
     uint32_t best_changes = NONE;
-    for (size_t i = 0; i < c->back_len && c->searched < SEARCHED_MAX; i++) {
+    for (size_t i = 0; i < c->back_len && c->search.visits < VISITS_MAX; i++) {
         struct edge e = c->back[i];
         uint32_t closing = c->ops[e.to].before != e.from;
         uint32_t changes = find_way(c, e.to, e.from, false, best_changes - closing);
@@ -969,11 +1004,9 @@ static uint32_t turn_cycle(const struct check *c, uint32_t *ops, size_t len) {
 static void offend_cycle(struct check *c) {
     prepare_search(c);
     struct edge closing = choose_cycle(c);
-    find_way(c, closing.to, closing.from, false, NONE);
-    size_t len = 0;
     uint32_t *ops = bytes_alloc((c->ops_len + 1) * sizeof *ops);
-    for (uint32_t op = closing.to; op != NONE; op = c->next[op])
-        ops[len++] = op;
+    find_way(c, closing.to, closing.from, false, NONE);
+    size_t len = copy_way(c, closing.to, ops);
     uint32_t arbitrations = turn_cycle(c, ops, len);
     c->v->kind = arbitrations == 0   ? VERDICT_CAUSALITY_CYCLE
                  : arbitrations == 1 ? VERDICT_STALE_READ
@@ -999,19 +1032,19 @@ enum judgement { EXPLAINED, NEWLY_DEDUCED, UNJUDGED, INEXPLICABLE };
 
 static enum judgement judge_absence(struct check *c, const struct survey *s, bool may_deduce) {
     struct op *op = &c->ops[s->op];
-    const struct index *x = &c->deletes;
+    const struct index *x = &c->writes;
     if (s->write == NONE) return EXPLAINED; /* by nothing, which asks for nothing */
     if (op->answer == NEVER) return INEXPLICABLE;
 
-    uint32_t first = x->of_key[op->key], last = x->of_key[op->key + 1];
-    if (first == last) return INEXPLICABLE; /* no deletes */
-    uint32_t from = x->runs[first].first, to = x->runs[last - 1].first + x->runs[last - 1].count;
-    uint32_t concurrent = to - from - s->past - s->later;
+    uint32_t first = runs_begin(x, op->key)->first;
+    const struct run *last = runs_end(x, op->key) - 1;
+    struct tally all = deletes_between(x, first, last->first + last->count);
+    uint32_t concurrent = all.count - s->past.count - s->later.count;
     if (concurrent + s->last_deletes == 0) return INEXPLICABLE;
     if (concurrent + s->last_deletes > 1 || !may_deduce) return UNJUDGED;
 
-    uint64_t sum = x->sums[to] - x->sums[from] - s->past_sum - s->later_sum;
-    op->source = concurrent == 1 ? (uint32_t)sum : s->last_delete;
+    uint64_t the_one = all.sum - s->past.sum - s->later.sum;
+    op->source = concurrent == 1 ? (uint32_t)the_one : s->last_delete;
     op->answer = DEDUCED;
     return NEWLY_DEDUCED;
 }
@@ -1060,7 +1093,6 @@ static bool find_edges(struct check *c) {
         sweep(c);
         right = judge_absences(c, round < ROUNDS_MAX, &deduced);
         index_free(&c->writes);
-        index_free(&c->deletes);
     }
     free(c->rows);
     free(c->last_target);
@@ -1121,9 +1153,9 @@ void checker_run(struct verdict *v, struct slice history) {
     free(c.edges);
     free(c.edges_to);
     free(c.back);
-    free(c.next);
-    free(c.visited);
-    free(c.queue);
+    free(c.search.next);
+    free(c.search.visited);
+    free(c.search.queue);
 }
 
 void verdict_free(struct verdict *v) {
