@@ -128,12 +128,11 @@ static bool read_address(struct api *api, struct slice json, struct address *out
 
 /* ---- Operations on keys ---- */
 
-#define EMPTY_METADATA "{\"maps\":[],\"time\":\"0000000000000000\",\"clock\":{}}"
+#define EMPTY_METADATA SLICE("{\"maps\":[],\"time\":\"0000000000000000\",\"clock\":{}}")
 
 /* The metadata that the client sent, given back as it came, or the empty one in its place. */
 static void put_asked_metadata(struct reply *reply, struct slice asked) {
-    static const struct slice empty = {EMPTY_METADATA, sizeof EMPTY_METADATA - 1};
-    put(reply, asked.len == 0 ? empty : asked);
+    put(reply, asked.len == 0 ? EMPTY_METADATA : asked);
 }
 
 /* {"error":...,"causal-metadata":...}: refused before the node was asked. */
@@ -154,22 +153,16 @@ static const struct {
     int status;
     struct slice text; /* how the body begins */
 } ANSWERS[NODE_STATUSES] = {
-#define ANSWER(status, text)                                                                       \
-    {                                                                                              \
-        status, {                                                                                  \
-            text, sizeof(text) - 1                                                                 \
-        }                                                                                          \
-    }
-    [NODE_FOUND] = ANSWER(200, "{\"result\":\"found\","),
-    [NODE_CREATED] = ANSWER(201, "{\"result\":\"created\","),
-    [NODE_REPLACED] = ANSWER(200, "{\"result\":\"replaced\","),
-    [NODE_DELETED] = ANSWER(200, "{\"result\":\"deleted\","),
-    [NODE_NO_KEY] = ANSWER(404, "{\"error\":\"Key does not exist\","),
-    [NODE_NOT_YET] =
-        ANSWER(503, "{\"error\":\"Causal dependencies not satisfied; try again later\","),
-    [NODE_CANNOT_FORWARD] = ANSWER(503, "{\"error\":\"Cannot forward request\","),
-    [NODE_MEMORY_LIMIT] = ANSWER(507, "{\"error\":\"Memory limit reached\","),
-#undef ANSWER
+    [NODE_FOUND] = {200, SLICE_INIT("{\"result\":\"found\",")},
+    [NODE_CREATED] = {201, SLICE_INIT("{\"result\":\"created\",")},
+    [NODE_REPLACED] = {200, SLICE_INIT("{\"result\":\"replaced\",")},
+    [NODE_DELETED] = {200, SLICE_INIT("{\"result\":\"deleted\",")},
+    [NODE_NO_KEY] = {404, SLICE_INIT("{\"error\":\"Key does not exist\",")},
+    [NODE_NOT_YET] = {503,
+                      SLICE_INIT(
+                          "{\"error\":\"Causal dependencies not satisfied; try again later\",")},
+    [NODE_CANNOT_FORWARD] = {503, SLICE_INIT("{\"error\":\"Cannot forward request\",")},
+    [NODE_MEMORY_LIMIT] = {507, SLICE_INIT("{\"error\":\"Memory limit reached\",")},
 };
 
 static void put_answer(const struct api *api, const struct answer *a, struct reply *reply) {
@@ -258,17 +251,8 @@ static const char *read_query(struct api *api, struct slice query, struct listin
     api->scratch.len = 0;
     buffer_reserve(&api->scratch, query.len); /* decoding never grows: slices stay put */
     while (query.len > 0) {
-        const char *end = memchr(query.at, '&', query.len);
-        size_t len = end != NULL ? (size_t)(end - query.at) : query.len;
-        struct slice pair = {query.at, len};
-        size_t passed = end != NULL ? len + 1 : len;
-        query.at += passed;
-        query.len -= passed;
-
-        const char *equals = pair.len > 0 ? memchr(pair.at, '=', pair.len) : NULL;
-        struct slice name = {pair.at, equals != NULL ? (size_t)(equals - pair.at) : pair.len};
-        struct slice escaped = {pair.at + pair.len, 0};
-        if (equals != NULL) escaped = (struct slice){equals + 1, pair.len - name.len - 1};
+        struct slice escaped = slice_cut(&query, '&');
+        struct slice name = slice_cut(&escaped, '=');
         size_t from = api->scratch.len;
         if (!http_percent_decode(escaped, &api->scratch))
             return "Malformed percent escape in query";
@@ -511,21 +495,18 @@ static const struct route {
     const char *allow;
     handler handle;
 } ROUTES[] = {
-#define ROUTE(path, verbs, allow, handle)                                                          \
-    { {path, sizeof(path) - 1}, verbs, allow, handle }
-    ROUTE("/kvs/", VERB_GET | VERB_PUT | VERB_DELETE, "GET, HEAD, PUT, DELETE", handle_key),
-    ROUTE("/kvs", VERB_GET, "GET, HEAD", handle_listing),
-    ROUTE("/view", VERB_GET | VERB_PUT | VERB_DELETE, "GET, HEAD, PUT, DELETE", handle_view),
-    ROUTE("/shard/ids", VERB_GET, "GET, HEAD", handle_shard_ids),
-    ROUTE("/shard/node-shard-id", VERB_GET, "GET, HEAD", handle_node_shard_id),
-    ROUTE("/shard/members/", VERB_GET, "GET, HEAD", handle_members),
-    ROUTE("/shard/key-count/", VERB_GET, "GET, HEAD", handle_key_count),
-    ROUTE("/shard/add-member/", VERB_PUT, "PUT", handle_add_member),
-    ROUTE("/shard/reshard", VERB_GET | VERB_PUT, "GET, HEAD, PUT", handle_reshard),
-    ROUTE("/health", VERB_GET, "GET, HEAD", handle_health),
-    ROUTE("/health/ready", VERB_GET, "GET, HEAD", handle_health),
-    ROUTE("/metrics", VERB_GET, "GET, HEAD", handle_metrics),
-#undef ROUTE
+    {SLICE_INIT("/kvs/"), VERB_GET | VERB_PUT | VERB_DELETE, "GET, HEAD, PUT, DELETE", handle_key},
+    {SLICE_INIT("/kvs"), VERB_GET, "GET, HEAD", handle_listing},
+    {SLICE_INIT("/view"), VERB_GET | VERB_PUT | VERB_DELETE, "GET, HEAD, PUT, DELETE", handle_view},
+    {SLICE_INIT("/shard/ids"), VERB_GET, "GET, HEAD", handle_shard_ids},
+    {SLICE_INIT("/shard/node-shard-id"), VERB_GET, "GET, HEAD", handle_node_shard_id},
+    {SLICE_INIT("/shard/members/"), VERB_GET, "GET, HEAD", handle_members},
+    {SLICE_INIT("/shard/key-count/"), VERB_GET, "GET, HEAD", handle_key_count},
+    {SLICE_INIT("/shard/add-member/"), VERB_PUT, "PUT", handle_add_member},
+    {SLICE_INIT("/shard/reshard"), VERB_GET | VERB_PUT, "GET, HEAD, PUT", handle_reshard},
+    {SLICE_INIT("/health"), VERB_GET, "GET, HEAD", handle_health},
+    {SLICE_INIT("/health/ready"), VERB_GET, "GET, HEAD", handle_health},
+    {SLICE_INIT("/metrics"), VERB_GET, "GET, HEAD", handle_metrics},
 };
 
 static const struct route *find_route(struct slice path, struct slice *rest) {

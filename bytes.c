@@ -42,6 +42,22 @@ int slice_compare(struct slice a, struct slice b) {
     return (a.len > b.len) - (a.len < b.len);
 }
 
+struct slice slice_cut(struct slice *rest, char separator) {
+    const char *end = rest->len > 0 ? memchr(rest->at, separator, rest->len) : NULL;
+    struct slice part = {rest->at, end != NULL ? (size_t)(end - rest->at) : rest->len};
+    size_t passed = end != NULL ? part.len + 1 : part.len;
+    if (passed > 0) *rest = (struct slice){rest->at + passed, rest->len - passed};
+    return part;
+}
+
+struct slice slice_trim(struct slice s) {
+    while (s.len > 0 && (s.at[0] == ' ' || s.at[0] == '\t'))
+        s.at++, s.len--;
+    while (s.len > 0 && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
 bool slice_to_u64(struct slice s, uint64_t *out) {
     if (s.len == 0 || s.len > 19) return false; /* 19 digits always fit 64 bits */
     uint64_t n = 0;

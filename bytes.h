@@ -24,6 +24,9 @@ struct slice {
 };
 
 #define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+/* clang-format off */
+#define SLICE_INIT(literal) {(literal), sizeof(literal) - 1} /* in static initialisers */
+/* clang-format on */
 
 static inline bool slice_equal(struct slice a, struct slice b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
@@ -35,6 +38,10 @@ static inline bool slice_starts_with(struct slice s, struct slice prefix) {
 
 struct slice slice_of(const char *c_string);       /* borrows c_string */
 int slice_compare(struct slice a, struct slice b); /* bytewise, as memcmp; a prefix sorts first */
+
+/* Cuts off and returns what stands before the first `separator`, or all; *rest is what follows. */
+struct slice slice_cut(struct slice *rest, char separator);
+struct slice slice_trim(struct slice s); /* without spaces and tabs at either end */
 
 /* A decimal number of 1 to 19 digits and nothing else; false leaves *out alone. */
 bool slice_to_u64(struct slice s, uint64_t *out);

@@ -146,23 +146,15 @@ static void tidy_view(struct config *c) {
     c->view_count = kept;
 }
 
-static struct slice trim_spaces(struct slice s) {
-    while (s.len > 0 && s.at[0] == ' ')
-        s.at++, s.len--;
-    while (s.len > 0 && s.at[s.len - 1] == ' ')
-        s.len--;
-    return s;
-}
-
 static bool read_view(struct reading *r) {
     const char *text = look_up(r, "VIEW");
     struct config *c = &r->c;
     c->view = bytes_alloc((CONFIG_VIEW_MAX + 1) * sizeof *c->view);
-    for (const char *at = text; at != NULL;) {
-        const char *comma = strchr(at, ',');
-        size_t len = comma != NULL ? (size_t)(comma - at) : strlen(at);
-        struct slice item = trim_spaces((struct slice){at, len});
-        at = comma != NULL ? comma + 1 : NULL;
+    struct slice rest = text == NULL ? SLICE("") : slice_of(text);
+    if (rest.len > 0 && rest.at[rest.len - 1] == ',')
+        return fail(r, "VIEW", text, "ends in a comma");
+    while (rest.len > 0) {
+        struct slice item = slice_trim(slice_cut(&rest, ','));
         if (c->view_count == CONFIG_VIEW_MAX) return fail(r, "VIEW", text, "too many nodes");
         const char *why = address_parse(item, &c->view[c->view_count]);
         if (why != NULL) return fail(r, "VIEW", text, why);

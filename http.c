@@ -118,14 +118,6 @@ static enum http_result take_line(struct http_parser *p, const char *bytes, size
     return HTTP_DONE;
 }
 
-static struct slice trim(struct slice s) {
-    while (s.len > 0 && (s.at[0] == ' ' || s.at[0] == '\t'))
-        s.at++, s.len--;
-    while (s.len > 0 && (s.at[s.len - 1] == ' ' || s.at[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* `lower` consists of lower-case letters, digits and '-'; s of printable characters. */
 static bool equals_ignoring_case(struct slice s, struct slice lower) {
     if (s.len != lower.len) return false;
@@ -183,7 +175,7 @@ static enum http_result on_request_line(struct http_parser *p, const char *bytes
 /* ---- Stages: headers ---- */
 
 static enum http_result on_content_length(struct http_parser *p, struct slice raw) {
-    struct slice value = trim(raw);
+    struct slice value = slice_trim(raw);
     uint64_t n = 0;
     if (value.len == 0) return bad_request(p, "Malformed Content-Length");
     for (size_t i = 0; i < value.len; i++) {
@@ -203,7 +195,7 @@ static enum http_result on_content_length(struct http_parser *p, struct slice ra
 
 static enum http_result on_transfer_encoding(struct http_parser *p, struct slice value) {
     if (p->chunked) return bad_request(p, "Two Transfer-Encoding headers");
-    if (!equals_ignoring_case(trim(value), SLICE("chunked"))) {
+    if (!equals_ignoring_case(slice_trim(value), SLICE("chunked"))) {
         return refuse_at_end(p, 501, "No Transfer-Encoding but chunked is understood");
     }
     p->chunked = true;
@@ -212,20 +204,15 @@ static enum http_result on_transfer_encoding(struct http_parser *p, struct slice
 
 static enum http_result on_connection(struct http_parser *p, struct slice value) {
     while (value.len > 0) {
-        const char *comma = memchr(value.at, ',', value.len);
-        size_t len = comma != NULL ? (size_t)(comma - value.at) : value.len;
-        struct slice option = trim((struct slice){value.at, len});
+        struct slice option = slice_trim(slice_cut(&value, ','));
         if (equals_ignoring_case(option, SLICE("close"))) p->says_close = true;
         if (equals_ignoring_case(option, SLICE("keep-alive"))) p->says_keep_alive = true;
-        size_t passed = comma != NULL ? len + 1 : len;
-        value.at += passed;
-        value.len -= passed;
     }
     return HTTP_DONE;
 }
 
 static enum http_result on_expect(struct http_parser *p, struct slice value) {
-    if (!equals_ignoring_case(trim(value), SLICE("100-continue"))) {
+    if (!equals_ignoring_case(slice_trim(value), SLICE("100-continue"))) {
         return refuse_at_end(p, 417, "No Expect but 100-continue is understood");
     }
     p->expects_continue = !p->minor_0;
@@ -316,7 +303,7 @@ static enum http_result on_chunk_size(struct http_parser *p, const char *bytes, 
         size = size << 4 | (unsigned)chunk_digit(line.at[digits]);
         if (size > HTTP_BODY_BYTES_MAX) return body_too_large(p);
     }
-    struct slice extension = trim((struct slice){line.at + digits, line.len - digits});
+    struct slice extension = slice_trim((struct slice){line.at + digits, line.len - digits});
     bool form = digits > 0 && (line.len == digits || (extension.len > 0 && extension.at[0] == ';'));
     if (!form) return bad_request(p, "Malformed chunk size");
     if (p->body_len + size > HTTP_BODY_BYTES_MAX) return body_too_large(p);

@@ -397,7 +397,7 @@ bool json_name_is(struct slice inside, struct slice plain) {
 }
 
 void json_unescape(struct slice inside, struct buffer *out) {
-    if (inside.len == 0) return; /* of which no pointer may come */
+    if (inside.len == 0) return;         /* of which no pointer may come */
     buffer_reserve(out, inside.len + 4); /* an escape is longer than what it stands for */
     const char *at = inside.at, *end = at + inside.len;
     while (at < end)

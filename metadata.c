@@ -156,12 +156,9 @@ static const struct member {
     struct slice exact; /* as we write it */
     void (*read)(struct parse *p);
 } MEMBERS[] = {
-#define MEMBER(name, read)                                                                         \
-    { {name, sizeof(name) - 1}, {"\"" name "\":", sizeof(name) + 2}, read }
-    MEMBER("maps", read_maps),
-    MEMBER("time", read_time),
-    MEMBER("clock", read_clock),
-#undef MEMBER
+    {SLICE_INIT("maps"), SLICE_INIT("\"maps\":"), read_maps},
+    {SLICE_INIT("time"), SLICE_INIT("\"time\":"), read_time},
+    {SLICE_INIT("clock"), SLICE_INIT("\"clock\":"), read_clock},
 };
 
 #define MEMBERS_COUNT (sizeof MEMBERS / sizeof *MEMBERS)
