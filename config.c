@@ -152,7 +152,7 @@ static bool read_view(struct reading *r) {
     c->view = bytes_alloc((CONFIG_VIEW_MAX + 1) * sizeof *c->view);
     struct slice rest = text == NULL ? SLICE("") : slice_of(text);
     if (rest.len > 0 && rest.at[rest.len - 1] == ',')
-        return fail(r, "VIEW", text, "ends in a comma");
+        return fail(r, "VIEW", text, "expected an address after the comma");
     while (rest.len > 0) {
         struct slice item = slice_trim(slice_cut(&rest, ','));
         if (c->view_count == CONFIG_VIEW_MAX) return fail(r, "VIEW", text, "too many nodes");
