@@ -50,6 +50,8 @@ static const struct number {
     NUMBER("FORWARD_MS", forward_ms, 2500, 1, 60000, "wait for another shard's answer"),
     NUMBER("REQUEST_MS", request_ms, 30000, 1, HOUR_MS,
            "a request must be complete this long after its first byte"),
+    NUMBER("STALL_MS", stall_ms, 30000, 1, HOUR_MS,
+           "a client must take something of its answer this often"),
     NUMBER("IDLE_MS", idle_ms, 300000, 1, 24 * HOUR_MS,
            "a connection without a request is closed after this"),
 #undef NUMBER

@@ -25,7 +25,7 @@ struct config {
     uint64_t memory_bytes_max; /* 0: no limit */
     uint32_t peer_port_offset;
     uint32_t park_ms, readmit_ms, forward_ms;
-    uint32_t request_ms, idle_ms;
+    uint32_t request_ms, stall_ms, idle_ms;
     enum log_level log_level;
 };
 

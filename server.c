@@ -48,10 +48,9 @@
 #define PIECE_BYTES       (32 * 1024)   /* of a listing, made at once */
 #define KEEP_BYTES_MAX    (1024 * 1024) /* shared buffers larger than this are given back */
 #define ACCEPTS_PER_EVENT 64
-#define ACCEPT_PAUSE_MS   100   /* after descriptors ran out */
-#define STALL_MS          30000 /* a client that takes nothing of an answer for this long */
-#define LINGER_STOP_MS    300   /* the same when the node stops */
-#define LINGER_MS         2000  /* for a client to read its last answer */
+#define ACCEPT_PAUSE_MS   100  /* after descriptors ran out */
+#define LINGER_STOP_MS    300  /* the same when the node stops */
+#define LINGER_MS         2000 /* for a client to read its last answer */
 
 enum conn_state { CONN_READING, CONN_WAITING, CONN_STREAMING, CONN_CLOSING, CONN_DRAINING };
 
@@ -74,6 +73,7 @@ struct conn {
     struct buffer in;  /* starts with the first byte of a request */
     struct buffer out; /* what the client has not taken; from out_sent on */
     size_t out_sent;
+    size_t unsent;           /* what the kernel held of it when the deadline was set */
     struct listing *listing; /* CONN_STREAMING; owned */
 };
 
@@ -391,6 +391,12 @@ static void read_input(struct conn *c) {
 
 /* ---- Sending ---- */
 
+/* The client takes its answers slowly, or not at all. */
+static void await_client(struct conn *c) {
+    c->unsent = sock_unsent(&c->sock);
+    set_deadline(c, c->server->config.stall_ms);
+}
+
 /* Sends the shared output and keeps what the client does not take. False: the socket is broken. */
 static bool send_output(struct conn *c) {
     struct buffer *output = &c->server->output;
@@ -401,7 +407,7 @@ static bool send_output(struct conn *c) {
     if (sent < output->len) {
         buffer_put(&c->out, (struct slice){output->at + sent, output->len - sent});
         c->out_sent = 0;
-        set_deadline(c, STALL_MS);
+        await_client(c);
     }
     output->len = 0;
     if (output->cap > KEEP_BYTES_MAX) buffer_free(output);
@@ -417,7 +423,7 @@ static bool send_kept(struct conn *c) {
     if (n <= 0) return true;
     c->server->stats.bytes_sent += (uint64_t)n;
     c->out_sent += (size_t)n;
-    set_deadline(c, STALL_MS);
+    await_client(c);
     if (c->out_sent < c->out.len) return true;
     buffer_free(&c->out);
     const struct server_config *config = &c->server->config;
@@ -475,6 +481,12 @@ static void on_conn_event(struct watch *w, unsigned events) {
 /* The deadline has passed: what was it for? */
 static void on_deadline(struct conn *c) {
     bool reading = c->state == CONN_READING && c->out.len == 0;
+    /* The kernel asks for more only when a good part of its buffer, megabytes, is free again: ask
+     * it whether a slow client has taken anything at all. */
+    if (c->out.len > 0 && sock_unsent(&c->sock) < c->unsent) {
+        await_client(c);
+        return;
+    }
     c->server->stats.connections_timed_out += c->state != CONN_DRAINING;
     if (reading && c->partial) {
         c->partial = false;

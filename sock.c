@@ -2,8 +2,10 @@
 #include "sock.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -59,6 +61,11 @@ long sock_write(struct sock *s, const char *from, size_t len) {
         n = send(s->fd, from, len, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     return n >= 0 ? (long)n : failure();
+}
+
+size_t sock_unsent(const struct sock *s) {
+    int bytes;
+    return ioctl(s->fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 void sock_finish_writing(struct sock *s) {

@@ -28,6 +28,7 @@ bool sock_accept(int listener, struct sock *out);
 
 long sock_read(struct sock *s, char *into, size_t size);
 long sock_write(struct sock *s, const char *from, size_t len);
+size_t sock_unsent(const struct sock *s); /* bytes written that the other side has not taken */
 void sock_finish_writing(struct sock *s); /* the other side reads an end of file */
 void sock_close(struct sock *s);
 

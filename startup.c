@@ -107,6 +107,7 @@ struct process *process_create(const struct config *config) {
         .bind_ipv4 = config->bind_ipv4,
         .port = config->self.port,
         .request_ms = config->request_ms,
+        .stall_ms = config->stall_ms,
         .idle_ms = config->idle_ms,
     };
     p->server = server_create(p->reactor, p->node, &server);

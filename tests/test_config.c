@@ -218,6 +218,7 @@ static const struct {
     {"READMIT_MS", "3600001", "READMIT_MS=3600001: expected"},
     {"FORWARD_MS", "0", "FORWARD_MS=0: expected"},
     {"REQUEST_MS", "0", "REQUEST_MS=0: expected"},
+    {"STALL_MS", "0", "STALL_MS=0: expected"},
     {"IDLE_MS", "0", "IDLE_MS=0: expected"},
     {"IDLE_MS", "86400001", "IDLE_MS=86400001: expected"},
     {"MAX_MEMORY", "0", "MAX_MEMORY=0: expected bytes"},
@@ -328,7 +329,7 @@ static void every_setting_has_a_line_of_help(void) {
     static const char *const names[] = {
         "SOCKET_ADDRESS", "VIEW",       "SHARD_COUNT",      "BIND_ADDRESS", "CLUSTER",
         "MAX_MEMORY",     "LOG_LEVEL",  "PEER_PORT_OFFSET", "PARK_MS",      "READMIT_MS",
-        "FORWARD_MS",     "REQUEST_MS", "IDLE_MS"};
+        "FORWARD_MS",     "REQUEST_MS", "STALL_MS",         "IDLE_MS"};
     struct buffer out = {0};
     config_describe(&out);
     buffer_put_char(&out, '\0');

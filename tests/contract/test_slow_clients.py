@@ -1,5 +1,6 @@
 """Slow senders, idle connections, resets in the middle, readers that do not read."""
 
+import contextlib
 import socket
 import time
 import unittest
@@ -222,6 +223,38 @@ class Leavers(NodeCase):
         limit = time.monotonic() + 2
         while self.client.get(key).status != 200:
             self.assertLess(time.monotonic(), limit)
+
+
+class SlowReaders(NodeCase):
+    """Who takes something of an answer now and then is slow, who takes nothing is gone."""
+
+    environment = {"STALL_MS": "1000"}
+    VALUE = "v" * (8 * MIB - 100)
+
+    def test_a_slow_reader_keeps_its_connection(self):
+        self.client.put("slow", self.VALUE)
+        with self.node.raw() as raw:
+            raw.send(build_request("GET", "/kvs/slow"))
+            # Far less than what makes the kernel ask the node for more: between two such moments lie many seconds.
+            for _ in range(40):
+                time.sleep(0.15)
+                self.assertGreater(len(raw.socket.recv(16 << 10)), 0)
+            got = 0
+            while (piece := raw.socket.recv(1 << 20)) and got < 6 * MIB:
+                got += len(piece)
+            self.assertGreaterEqual(got, 6 * MIB, "the connection was closed under a slow reader")
+
+    def test_a_reader_that_takes_nothing_is_closed(self):
+        self.client.put("slow", self.VALUE)
+        with self.node.raw(receive_bytes=4096) as raw:
+            raw.send(build_request("GET", "/kvs/slow"))
+            time.sleep(3.5)
+            raw.socket.settimeout(5)
+            got = 0
+            with contextlib.suppress(ConnectionError):
+                while piece := raw.socket.recv(1 << 20):
+                    got += len(piece)
+            self.assertLess(got, len(self.VALUE), "the whole answer came: nobody had closed")
 
 
 class NonReaders(NodeCase):
