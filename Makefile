@@ -57,14 +57,14 @@ test:
 
 UNITS := $(patsubst tests/test_%.c,$(OUT)/tests/test_%,$(wildcard tests/test_*.c))
 
-unit: $(UNITS)
+unit: $(UNITS) $(OUT)/tests/check_history
 
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 
 # The causal checker: a history in, a verdict out; docs/checker.md.
 $(OUT)/tests/test_checker: $(OUT)/tests/checker.o
-$(OUT)/tests/check_history: $(OUT)/tests/check_history.o $(OUT)/tests/checker.o
+$(OUT)/tests/check_history: $(patsubst %,$(OUT)/%.o,tests/check_history tests/checker bytes hash)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 
 check_history: $(OUT)/tests/check_history

@@ -68,9 +68,9 @@
 #define BLOCK_BITS (LANES * LANE_BITS)
 
 #define ROUNDS_MAX     16                  /* of deducing; real histories need two or three */
-#define EDGES_MAX      ((size_t)1 << 28)   /* 3 GB; a million operations make less than a million */
-#define BACK_EDGES_MAX 4096                /* whose cycles are compared, */
-#define VISITS_MAX     ((uint64_t)1 << 26) /* as long as it takes about a second */
+#define EDGES_MAX      ((size_t)1 << 28)   /* 3 GB; the most seen of a million operations is 1 % */
+#define BACK_EDGES_MAX 4096                /* whose cycles are compared */
+#define VISITS_MAX     ((uint64_t)1 << 26) /* of the search for the smallest; about a second */
 
 _Static_assert((uint64_t)CHECKER_OPERATIONS_MAX * 2 * LANE_BITS < NONE, "a place fits 32 bits");
 
@@ -809,12 +809,11 @@ static void look_into_past(struct check *c, const struct block *b, uint32_t get)
 
 /* Where in the run the writes begin that have the GET in their past. */
 static uint32_t run_later(const struct check *c, const struct run *run, uint32_t get) {
-    const struct op *op = &c->ops[get];
+    struct chain chain = c->chains[c->ops[get].chain];
     uint32_t low = run->first, high = run->first + run->count;
     while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        uint32_t other = c->writes.entries[middle].op;
-        if (other > get && row_get(c->rows[other], c->chains[op->chain]) >= op->mark) {
+        uint32_t middle = low + (high - low) / 2, write = c->writes.entries[middle].op;
+        if (write > get && row_get(c->rows[write], chain) >= c->ops[get].mark) {
             high = middle;
         } else {
             low = middle + 1;
@@ -915,34 +914,40 @@ static uint32_t find_way(struct check *c, uint32_t from, uint32_t to, bool causa
 /* Copies the way that was just found. Returns how many operations it has. */
 static size_t copy_way(const struct check *c, uint32_t from, uint32_t *ops) {
     size_t len = 0;
-    for (uint32_t op = from; op != NONE; op = c->search.next[op])
+    uint32_t op = from;
+    do {
         ops[len++] = op;
+        op = c->search.next[op];
+    } while (op != NONE);
     return len;
 }
 
-static enum step_reason edge_reason(const struct check *c, uint32_t from, uint32_t to,
-                                    uint32_t *because) {
+static enum step_reason edge_reason(const struct check *c, uint32_t from, uint32_t to) {
     const struct op *op = &c->ops[to];
     if (op->before == from) return STEP_SESSION_ORDER;
-    if (op->source == from && op->verb == TAKE) return STEP_HANDED_OVER;
-    if (op->source == from) return op->answer == DEDUCED ? STEP_EXPLAINS : STEP_READ_FROM;
+    if (op->source != from) return STEP_ARBITRATED;
+    if (op->verb == TAKE) return STEP_HANDED_OVER;
+    return op->answer == DEDUCED ? STEP_EXPLAINS : STEP_READ_FROM;
+}
+
+static struct edge *find_edge(const struct check *c, uint32_t from, uint32_t to) {
     uint32_t i = c->edges_to[to];
     while (c->edges[i].from != from)
         i++;
-    *because = c->edges[i].because;
-    return STEP_ARBITRATED;
+    return &c->edges[i];
 }
 
 /* A stretch inside a session is one step. */
 static void add_chain(struct check *c, const uint32_t *ops, size_t len) {
     enum step_reason previous = STEP_LAST;
     for (size_t i = 0; i < len; i++) {
-        uint32_t because = NONE;
-        enum step_reason reason =
-            i + 1 == len ? STEP_LAST : edge_reason(c, ops[i], ops[i + 1], &because);
+        enum step_reason reason = i + 1 == len ? STEP_LAST : edge_reason(c, ops[i], ops[i + 1]);
+        uint32_t because = 0;
+        if (reason == STEP_ARBITRATED) {
+            because = c->ops[find_edge(c, ops[i], ops[i + 1])->because].line;
+        }
         bool is_inside = previous == STEP_SESSION_ORDER && reason == STEP_SESSION_ORDER;
-        uint32_t line = because == NONE ? 0 : c->ops[because].line;
-        if (!is_inside) add_step(c->v, c->ops[ops[i]].line, reason, line);
+        if (!is_inside) add_step(c->v, c->ops[ops[i]].line, reason, because);
         previous = reason;
     }
 }
@@ -979,13 +984,13 @@ static struct edge choose_cycle(struct check *c) {
 }
 
 /* Turns a cycle so that it ends with an arbitration, the heart of the offence, or else with a
- * change of session, and closes it by its first operation. Returns how many arbitrations it has. */
+ * change of session. Returns how many arbitrations it has. */
 static uint32_t turn_cycle(const struct check *c, uint32_t *ops, size_t len) {
-    uint32_t arbitrations = 0, best = 0, because;
+    uint32_t arbitrations = 0, best = 0;
     size_t start = 0;
     uint32_t *turned = bytes_alloc(len * sizeof *turned);
     for (size_t i = 0; i < len; i++) {
-        enum step_reason reason = edge_reason(c, ops[i], ops[(i + 1) % len], &because);
+        enum step_reason reason = edge_reason(c, ops[i], ops[(i + 1) % len]);
         uint32_t rank = reason == STEP_ARBITRATED ? 2 : reason != STEP_SESSION_ORDER;
         arbitrations += reason == STEP_ARBITRATED;
         if (rank <= best) continue;
@@ -995,9 +1000,34 @@ static uint32_t turn_cycle(const struct check *c, uint32_t *ops, size_t len) {
     for (size_t i = 0; i < len; i++)
         turned[i] = ops[(start + i) % len];
     memcpy(ops, turned, len * sizeof *ops);
-    ops[len] = ops[0];
     free(turned);
     return arbitrations;
+}
+
+/* Of all reads because of which the edge is there, the sweep kept the first. The nearest one makes
+ * a better witness. */
+static void choose_witness(struct check *c, struct edge *e) {
+    uint32_t best_changes = find_way(c, e->from, e->because, true, NONE);
+    for (uint32_t i = 0; i < c->ops_len && best_changes > 0; i++) {
+        if (c->ops[i].verb != GET || c->ops[i].source != e->to) continue;
+        if (c->search.visits >= VISITS_MAX) return;
+        uint32_t changes = find_way(c, e->from, i, true, best_changes - 1);
+        if (changes == NONE) continue;
+        best_changes = changes;
+        e->because = i;
+    }
+}
+
+static void add_cycle(struct check *c, const uint32_t *ops, size_t len) {
+    for (size_t i = 0; i + 1 < len; i++) {
+        if (edge_reason(c, ops[i], ops[i + 1]) != STEP_ARBITRATED) continue;
+        choose_witness(c, find_edge(c, ops[i], ops[i + 1]));
+    }
+    add_chain(c, ops, len);
+    for (size_t i = 0; i + 1 < len; i++) {
+        if (edge_reason(c, ops[i], ops[i + 1]) != STEP_ARBITRATED) continue;
+        add_causal_chain(c, ops[i], find_edge(c, ops[i], ops[i + 1])->because);
+    }
 }
 
 /* After a walk that met back edges. */
@@ -1011,12 +1041,8 @@ static void offend_cycle(struct check *c) {
     c->v->kind = arbitrations == 0   ? VERDICT_CAUSALITY_CYCLE
                  : arbitrations == 1 ? VERDICT_STALE_READ
                                      : VERDICT_CONFLICTING_ORDER;
-    add_chain(c, ops, len + 1);
-    for (size_t i = 0; i < len; i++) {
-        uint32_t because = NONE;
-        edge_reason(c, ops[i], ops[i + 1], &because);
-        if (because != NONE) add_causal_chain(c, ops[i], because);
-    }
+    ops[len] = ops[0];
+    add_cycle(c, ops, len + 1);
     free(ops);
 }
 

@@ -13,7 +13,7 @@
 
 #include "../bytes.h"
 
-#define CHECKER_OPERATIONS_MAX ((uint32_t)1 << 24) /* each takes about 150 bytes: 2.5 GB in all */
+#define CHECKER_OPERATIONS_MAX ((uint32_t)1 << 24) /* some 200 bytes each: 3 GB in all */
 
 enum verdict_kind {
     VERDICT_CLEAN,

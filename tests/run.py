@@ -90,7 +90,7 @@ def tidy(tally):
 
 
 def contract(tally):
-    if build(tally, "asan", ["all"]) and build(tally, "release", ["all"]):
+    if build(tally, "asan", ["all", "unit"]) and build(tally, "release", ["all"]):
         count(tally, "contract", [sys.executable, "tests/contract/run.py"])
 
 
