@@ -1,6 +1,7 @@
 /* Log lines: "2026-11-21T05:27:34.123Z warn text". See log.h. */
 #include "log.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,12 +32,19 @@ void log_set_level(enum log_level level) {
     state.level = level;
 }
 
+/* A pipe that nobody reads must not stop the loop. Writable means room for PIPE_BUF bytes, which is
+ * more than a line. */
+static bool would_block(void) {
+    struct pollfd stderr_poll = {.fd = STDERR_FILENO, .events = POLLOUT};
+    return poll(&stderr_poll, 1, 0) == 0;
+}
+
 static bool within_rate(time_t second) {
     if (second != state.second) {
         state.second = second;
         state.lines = 0;
     }
-    if (state.lines == LOG_LINES_PER_SECOND) {
+    if (state.lines == LOG_LINES_PER_SECOND || would_block()) {
         state.suppressed++;
         return false;
     }

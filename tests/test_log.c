@@ -130,6 +130,25 @@ static void long_lines_are_cut_and_still_end(void) {
 
 /* ---- The rate ---- */
 
+/* Where it does block, the alarm ends the program. */
+static void a_pipe_that_nobody_reads_stops_nobody(void) {
+    int ends[2], real = dup(STDERR_FILENO);
+    if (pipe(ends) != 0 || real < 0) abort();
+    fflush(stderr);
+    dup2(ends[1], STDERR_FILENO);
+    alarm(20);
+    for (int second = 0; second < 3; second++) { /* 150 lines of 1 KiB into a pipe of 64 KiB */
+        await_next_second();
+        for (int i = 0; i < LOG_LINES_PER_SECOND; i++)
+            log_line(LOG_ERROR, "%01000d", i);
+    }
+    alarm(0);
+    dup2(real, STDERR_FILENO);
+    close(ends[0]), close(ends[1]), close(real);
+    await_next_second(); /* the lines that were lost are told of before other tests look */
+    log_line(LOG_ERROR, "that was a full pipe");
+}
+
 static void lines_over_the_rate_are_counted_and_the_count_is_told(void) {
     enum { LINES = 500 };
     unsigned through = 0, told = 0;
@@ -163,6 +182,7 @@ int main(void) {
     RUN(levels_have_names);
     RUN(control_characters_cannot_forge_lines);
     RUN(long_lines_are_cut_and_still_end);
+    RUN(a_pipe_that_nobody_reads_stops_nobody);
     RUN(lines_over_the_rate_are_counted_and_the_count_is_told);
     return kit_finish();
 }
