@@ -229,7 +229,7 @@ static enum api_outcome handle_key(struct api *api, const struct api_request *re
     if (too_long) return refuse_operation(api, reply, 404, "Key does not exist");
 
     struct answer answer;
-    if (!node_submit(api->node, request->token, &op, &answer)) return API_WAITS;
+    if (node_submit(api->node, request->token, &op, &answer) != NODE_ANSWERED) return API_WAITS;
     put_answer(api, &answer, reply);
     return API_ANSWERED;
 }

@@ -30,8 +30,11 @@ struct node_config {
     uint32_t shard_count;      /* 0: not given, the automatic map */
     uint64_t memory_bytes_max; /* 0: no limit */
     uint32_t park_ms;
-    uint64_t boot;              /* a fresh random number for this process start */
-    struct hash_seed seed;      /* of the store's tables */
+    uint32_t readmit_ms;      /* a node that was cut off is heard this long before it is back */
+    struct slice cluster;     /* nodes of another name are refused; borrowed */
+    uint32_t ring_writes_max; /* delivered writes kept for those who missed them; 0: the default */
+    uint64_t boot;            /* a fresh random number for this process start; not 0 */
+    struct hash_seed seed;    /* of the store's tables */
     uint64_t (*random64)(void); /* for the ids of actors */
 };
 
@@ -40,8 +43,12 @@ struct node;
 struct node *node_create(const struct node_config *config, uint64_t now_ms, uint64_t wall_ms);
 void node_free(struct node *n);
 
-/* Time passes: monotonic for deadlines, wall time for the hybrid clock. */
+/* A turn begins: monotonic time for deadlines, wall time for the hybrid clock. */
 void node_set_time(struct node *n, uint64_t now_ms, uint64_t wall_ms);
+
+/* The turn is over: what was gathered in it (acknowledgements, news of this node) goes into the
+ * outputs of the links. To be called before they are sent. */
+void node_end_turn(struct node *n);
 
 /* When node_set_time() and node_take_answer() must be called at the latest; UINT64_MAX: never. */
 uint64_t node_deadline_ms(const struct node *n);
@@ -82,14 +89,57 @@ struct answer {
 /* Reads the metadata of a request into *c. A bad claim must not be submitted. */
 void node_read_claim(const struct node *n, struct claim *c, struct json_reader *r);
 
-/* True: *answer is it. False: parked under `token`; the node has copied what it needs. */
-bool node_submit(struct node *n, uint64_t token, const struct op *op, struct answer *answer);
+enum node_taken {
+    NODE_ANSWERED,  /* *answer is it */
+    NODE_UNDER_WAY, /* a write that waits for its second copy; these end in the order they began */
+    NODE_PARKED,    /* waits for its dependencies */
+};
 
-/* The next parked operation that has ended, if any. */
+/* An operation that is not answered waits under `token`; the node has copied what it needs. */
+enum node_taken node_submit(struct node *n, uint64_t token, const struct op *op,
+                            struct answer *answer);
+
+/* The next operation that has ended waiting, if any. */
 bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer);
 
 /* Nobody waits for the answer any more. */
 void node_cancel(struct node *n, uint64_t token);
+
+/* ---- Links: the connections between nodes ----
+ *
+ * A link is one TCP connection. Each node sends on the link that it dialled and receives on the one
+ * that the other dialled; backwards goes only the answer to the handshake. The shell moves the
+ * bytes, the node decides what they mean, whom to dial and what to close. A link belongs to the
+ * node; after node_link_closed(), and after the order LINK_CLOSE was taken, it is gone. */
+
+struct link;
+
+struct link *node_link_accepted(struct node *n); /* somebody has connected to the peer port */
+void node_link_connected(struct node *n, struct link *l); /* LINK_DIAL has succeeded */
+
+/* Bytes have arrived: all that the shell holds of the link, from the start of a frame on. Returns
+ * how many were taken; the rest is the start of a frame and comes again with more behind it. */
+size_t node_link_received(struct node *n, struct link *l, struct slice bytes);
+
+/* The link is broken or was never made; `refused`: nobody listens there. */
+void node_link_closed(struct node *n, struct link *l, bool refused);
+
+struct slice node_link_output(const struct link *l); /* to be sent; borrowed until the next call */
+void node_link_sent(struct node *n, struct link *l, size_t bytes); /* that much of it has gone */
+
+enum link_order_kind { LINK_DIAL, LINK_CLOSE };
+
+struct link_order {
+    enum link_order_kind kind;
+    struct link *link; /* LINK_DIAL: the one to come; LINK_CLOSE: forget it, it is freed */
+    struct address to; /* LINK_DIAL */
+};
+
+/* What the shell has to do next, if anything: asked after each step. */
+bool node_take_order(struct node *n, struct link_order *order);
+
+/* The process stops: says goodbye to the peers. */
+void node_stop(struct node *n);
 
 /* ---- View and shards ---- */
 
@@ -132,6 +182,14 @@ const struct node_stats *node_stats(const struct node *n);
 const struct store *node_store(const struct node *n);
 const struct address *node_self(const struct node *n);
 const struct actors *node_actors(const struct node *n);
+
+bool node_ready(const struct node *n);       /* serves operations on keys */
+bool node_provisional(const struct node *n); /* ready, but has not met all of its shard */
+
+/* What has been delivered of a slot; NULL: nothing of it is kept here. */
+const struct vclock *node_slot_clock(const struct node *n, uint32_t slot);
+uint32_t node_held_back(const struct node *n); /* writes that wait for others */
+uint32_t node_under_way(const struct node *n); /* own writes that wait for a second copy */
 
 /* Learns of a source of writes that is not this node. */
 uint32_t node_learn_actor(struct node *n, uint64_t id, const struct address *node, uint64_t boot,

@@ -13,7 +13,7 @@ static void change(struct node *n, enum op_kind kind, struct slice key, struct s
     struct claim claim = {0};
     struct answer answer;
     struct op op = {kind, key, value, &claim};
-    CHECK(node_submit(n, 1, &op, &answer));
+    CHECK(node_submit(n, 1, &op, &answer) == NODE_ANSWERED);
     claim_free(&claim);
 }
 

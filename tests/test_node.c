@@ -38,7 +38,7 @@ static bool ask(struct asked *a, enum op_kind kind, const char *key, struct slic
         CHECK(json_finish(&r) && a->claim.form != CLAIM_BAD);
     }
     struct op op = {kind, slice_of(key_copy), buffer_slice(&value_copy), &a->claim};
-    bool answered = node_submit(a->n, ++a->token, &op, &a->answer);
+    bool answered = node_submit(a->n, ++a->token, &op, &a->answer) == NODE_ANSWERED;
     free(key_copy);
     buffer_free(&value_copy);
     if (answered) CHECK_SLICE(a->answer.asked, metadata);

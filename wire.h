@@ -1,0 +1,205 @@
+/* What nodes say to each other: length-prefixed frames, one message a frame; docs/wire.md has every
+ * byte.
+ *
+ * A frame is a 32-bit length (of what follows it), a type byte and a body. Numbers are big-endian
+ * and of fixed size. Actors are named by their 64-bit ids, so that a frame means the same on every
+ * connection and can be kept and relayed as it is; WIRE_ACTOR introduces an id before it is used.
+ *
+ * wire_put_...() appends one whole frame to a buffer. wire_read_...() takes the body of a frame and
+ * is false unless every length and count in it fits; the slices of its result borrow the body.
+ */
+#ifndef KVS_WIRE_H
+#define KVS_WIRE_H
+
+#include "address.h"
+#include "bytes.h"
+#include "shard.h"
+
+#define WIRE_MAGIC           0x6b767321u /* "kvs!" */
+#define WIRE_VERSION         1
+#define WIRE_HEAD_BYTES      5
+#define WIRE_FRAME_BYTES_MAX (9 * 1024 * 1024) /* head and body: a value of 8 MiB and metadata */
+#define WIRE_CLUSTER_MAX     64
+#define WIRE_REASON_MAX      200
+
+enum wire_type {
+    WIRE_HELLO = 1, /* caller to callee, first */
+    WIRE_WELCOME,   /* callee to caller: and then nothing more, ever, in this direction */
+    WIRE_REFUSED,   /* callee to caller, in place of WELCOME */
+    WIRE_ROW,       /* heartbeat: what the sender has and whom it hears */
+    WIRE_MAP_ASK,
+    WIRE_MAP,
+    WIRE_ACTOR,
+    WIRE_WRITE,
+    WIRE_ACK,
+    WIRE_PULL,
+    WIRE_SLOT,    /* the image of a slot begins; its versions follow, then SLOT_END */
+    WIRE_VERSION, /* the same body as WRITE */
+    WIRE_SLOT_END,
+    WIRE_GOODBYE, /* the sender stops */
+    WIRE_TYPES,
+};
+
+/* ---- Frames in a stream of bytes ---- */
+
+enum wire_cut { WIRE_CUT_MORE, WIRE_CUT_FRAME, WIRE_CUT_BAD };
+
+struct wire_frame {
+    enum wire_type type;
+    struct slice body;
+    size_t bytes; /* of the whole frame, head included */
+};
+
+/* What stands at the front of `stream`: the start of a frame (MORE: out->bytes is how many bytes
+ * the whole frame has, 0 while its head is not complete), a frame, or nonsense: an unknown type, a
+ * length of 0 or over the limit. */
+enum wire_cut wire_cut(struct slice stream, struct wire_frame *out);
+
+/* ---- Lists inside a body, read one by one ---- */
+
+struct wire_dot {
+    uint64_t actor_id, n;
+};
+
+struct wire_list { /* borrowed; `count` items that were checked to fit */
+    const char *at;
+    uint32_t count;
+};
+
+struct wire_dot wire_dot_at(struct wire_list dots, uint32_t i);
+uint64_t wire_u64_at(struct wire_list numbers, uint32_t i); /* map ids, group ids */
+
+/* ---- Handshake ---- */
+
+struct wire_hello {
+    uint16_t version;
+    uint64_t boot; /* of the caller */
+    struct slice cluster;
+    struct address caller, callee; /* who speaks, and whom it takes the other side for */
+};
+void wire_put_hello(struct buffer *out, const struct wire_hello *m);
+bool wire_read_hello(struct slice body, struct wire_hello *m); /* false as well: wrong magic */
+
+void wire_put_welcome(struct buffer *out, uint64_t boot);
+bool wire_read_welcome(struct slice body, uint64_t *boot);
+void wire_put_refused(struct buffer *out, struct slice reason);
+bool wire_read_refused(struct slice body, struct slice *reason);
+void wire_put_goodbye(struct buffer *out);
+
+/* ---- Rows ---- */
+
+#define WIRE_SLOTS_BYTES (SHARD_SLOTS / 8) /* a set of slots: slot s is bit s % 8 of byte s / 8 */
+
+/* Slots with an equal history. */
+struct wire_part {
+    struct slice slots;      /* WIRE_SLOTS_BYTES */
+    struct wire_list groups; /* whose whole state has been taken over here, by id */
+    struct wire_list dots;   /* what has been delivered here */
+};
+
+enum { WIRE_ROW_SYNCED = 1, WIRE_ROW_HEARS_YOU = 2, WIRE_ROW_PROVISIONAL = 4 };
+
+/* A row is written piece by piece: begin, its peers, its parts, end; and read in the same order. */
+struct wire_row {
+    uint8_t flags;
+    uint32_t held_back;    /* writes that wait for others there */
+    struct wire_list maps; /* ids known to the sender; the first is the one it lives by, or 0 */
+    uint16_t peer_count, part_count;
+    struct slice rest; /* when reading: what was not read yet */
+};
+
+struct wire_row_peer {
+    struct address address;
+    uint64_t boot; /* last heard; 0: never */
+    bool in_view;
+};
+
+struct wire_row_writer {
+    struct buffer *out;
+    size_t frame_at, counts_at;
+    uint16_t peer_count, part_count;
+};
+void wire_begin_row(struct wire_row_writer *w, struct buffer *out, uint8_t flags,
+                    uint32_t held_back, const uint64_t *maps, uint16_t map_count);
+void wire_put_row_peer(struct wire_row_writer *w, const struct wire_row_peer *p);
+
+/* A part whose lists follow: first all groups, then all dots, of the counts given here. */
+void wire_begin_part(struct buffer *out, const uint8_t slots[WIRE_SLOTS_BYTES],
+                     uint16_t group_count, uint32_t dot_count);
+void wire_put_u64(struct buffer *out, uint64_t number);
+void wire_put_dot(struct buffer *out, struct wire_dot dot);
+void wire_count_part(struct wire_row_writer *w); /* one more part was put into the row */
+void wire_end_row(struct wire_row_writer *w);
+
+/* Checks the whole row first; then each next...() succeeds as often as the counts say. */
+bool wire_read_row(struct slice body, struct wire_row *m);
+struct wire_row_peer wire_next_row_peer(struct wire_row *m); /* all peers before the first part */
+struct wire_part wire_next_part(struct slice *rest);         /* of a row's or a pull's rest */
+
+/* ---- Maps and actors ---- */
+
+void wire_put_map_ask(struct buffer *out, uint64_t map_id);
+bool wire_read_map_ask(struct slice body, uint64_t *map_id);
+void wire_put_map(struct buffer *out, struct slice encoded); /* shard.h has the encoding */
+
+struct wire_actor {
+    uint64_t id, boot, group;
+    struct address node;
+};
+void wire_put_actor(struct buffer *out, const struct wire_actor *m);
+bool wire_read_actor(struct slice body, struct wire_actor *m);
+
+/* ---- Writes ---- */
+
+struct wire_map_ref {
+    uint32_t epoch, id;
+};
+
+struct wire_write {
+    struct wire_dot dot;
+    uint64_t hlc;
+    bool is_tombstone;
+    struct wire_list maps; /* wire_map_ref_at() */
+    struct wire_list deps; /* wire_dot_at() */
+    struct slice key, value;
+};
+
+/* The head of a WRITE or VERSION: exactly m->maps.count references and then m->deps.count dots are
+ * put behind it, then wire_end_write(). The lists' pointers are not looked at. */
+size_t wire_begin_write(struct buffer *out, enum wire_type type, const struct wire_write *m);
+void wire_put_map_ref(struct buffer *out, struct wire_map_ref ref);
+void wire_end_write(struct buffer *out, size_t begun, struct slice key, struct slice value);
+bool wire_read_write(struct slice body, struct wire_write *m);
+struct wire_map_ref wire_map_ref_at(struct wire_list maps, uint32_t i);
+
+/* All writes of the actor up to n have been delivered by the sender. */
+void wire_put_ack(struct buffer *out, struct wire_dot dot);
+bool wire_read_ack(struct slice body, struct wire_dot *dot);
+
+/* ---- Catching up ---- */
+
+/* "Send me what lies beyond these parts": put like a row, part_count parts by wire_begin_part(). */
+struct wire_pull {
+    uint64_t map_id; /* that the asker lives by; echoed in the images */
+    uint16_t part_count;
+    struct slice rest; /* for wire_next_part() */
+};
+size_t wire_begin_pull(struct buffer *out, uint64_t map_id, uint16_t part_count);
+void wire_end_pull(struct buffer *out, size_t begun);
+bool wire_read_pull(struct slice body, struct wire_pull *m);
+
+/* The image of one slot at one instant: this, its versions, the end. */
+struct wire_slot {
+    uint16_t slot;
+    uint64_t asked_map_id;
+    struct wire_list groups; /* as in wire_part */
+    struct wire_list dots;
+};
+size_t wire_begin_slot(struct buffer *out, uint16_t slot, uint64_t asked_map_id,
+                       uint16_t group_count, uint32_t dot_count); /* then groups, dots, end */
+void wire_end_slot(struct buffer *out, size_t begun);
+bool wire_read_slot(struct slice body, struct wire_slot *m);
+void wire_put_slot_end(struct buffer *out, uint16_t slot);
+bool wire_read_slot_end(struct slice body, uint16_t *slot);
+
+#endif
