@@ -6,26 +6,26 @@
 
 /* ---- Allocation ---- */
 
-static void die_without_memory(size_t size) {
+void bytes_exhausted(size_t size) {
     fprintf(stderr, "kvs: out of memory (%zu bytes asked for)\n", size);
     abort();
 }
 
 void *bytes_alloc(size_t size) {
     void *p = malloc(size);
-    if (p == NULL && size != 0) die_without_memory(size);
+    if (p == NULL && size != 0) bytes_exhausted(size);
     return p;
 }
 
 void *bytes_alloc_zeroed(size_t size) {
     void *p = calloc(1, size);
-    if (p == NULL && size != 0) die_without_memory(size);
+    if (p == NULL && size != 0) bytes_exhausted(size);
     return p;
 }
 
 void *bytes_realloc(void *old, size_t size) {
     void *p = realloc(old, size);
-    if (p == NULL && size != 0) die_without_memory(size);
+    if (p == NULL && size != 0) bytes_exhausted(size);
     return p;
 }
 

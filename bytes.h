@@ -111,6 +111,7 @@ bool hex32_parse(const char *at, uint32_t *out);
 bool hex64_parse(const char *at, uint64_t *out);
 
 /* Memory or the end of the process; see above. Freed with free(). */
+_Noreturn void bytes_exhausted(size_t size); /* ends the process with one line */
 void *bytes_alloc(size_t size);
 void *bytes_alloc_zeroed(size_t size);
 void *bytes_realloc(void *old, size_t size);

@@ -1,51 +1,171 @@
-/* The other nodes: who is listed in this node's view, and for how long.
+/* The other nodes: who is up, and the links to them.
  *
- * Nodes are learned from VIEW and from PUT /view. A node that is not heard stays listed for
- * PEER_UNHEARD_MS, so that nodes may start one after the other in any order; then it disappears.
- * This node itself is always listed.
+ * Each node sends on the link that it dialled to a peer and receives on the one that the peer
+ * dialled. Any byte received counts as life.
  *
- *            peers_add()             peers_drop_unheard(), PEER_UNHEARD_MS later
- *   (absent) -----------> PEER_EXPECTED -----------------------------------------> (absent)
- *                              |  peers_remove()                                       ^
- *                              +-------------------------------------------------------+
+ *                 first HELLO or WELCOME, or one of a new boot, in any state
+ *   PEER_EXPECTED ----------------------------------------------------------> PEER_UP
+ *        | unheard for PEER_UNHEARD_MS                                        |    ^
+ *        v                                                                    |    | heard for
+ *   (forgotten; members: PEER_DOWN)     silent for PEER_SILENT_MS, refused,   |    | readmit_ms
+ *                                       goodbye, owing an acknowledgement     v    | without a gap
+ *   PEER_STRUCK <---------------------- PEER_DOWN <------------------------------ PEER_PROBATION
+ *     by request, until it is named       |   ^         silent again              ^
+ *     again or restarts                   |   +-----------------------------------+
+ *                                         +------ the same boot is heard again ---+
  *
- * Being heard, and all that follows from it, is not built yet: a view guides routing and waiting
- * only, and correctness never rests on it.
+ * A peer is *in view* while it is PEER_UP here and its own rows say that this node is PEER_UP
+ * there: views are mutual in pairs. Whoever is not in view is out for every purpose: only the
+ * handshake and rows pass. Nobody is told about third parties; everyone hears everyone.
+ *
+ * Correctness never rests on any of this: a view says whom to send to and whom to wait for.
  */
 #ifndef KVS_PEER_H
 #define KVS_PEER_H
 
-#include "address.h"
+#include "notes.h"
+#include "row.h"
 
-#define PEER_UNHEARD_MS 10000 /* how long a node that was never heard stays listed */
-#define PEERS_MAX       1024  /* nodes that a view can hold */
+#define PEER_UNHEARD_MS    10000 /* how long a node that was never heard stays listed */
+#define PEER_SILENT_MS     1000  /* heard nothing for this long: down */
+#define PEER_DIAL_MS       500   /* a dial, or a handshake, is given up after this */
+#define PEER_REDIAL_MS     200   /* and tried again after this */
+#define PEER_REFUSED_MS    1000  /* the same after it was refused with a reason */
+#define PEER_OLD_BOOTS     16    /* past boots remembered of one node */
+#define PEER_TICK_MS       50
+#define PEER_LATE_MS       300 /* a turn this late judges nobody */
+#define PEERS_MAX          1024
+#define LINK_OUTPUT_MAX    (64 * 1024 * 1024) /* a peer that takes nothing is disconnected */
 
-enum peer_state { PEER_SELF, PEER_EXPECTED };
+enum peer_state { PEER_SELF, PEER_EXPECTED, PEER_UP, PEER_PROBATION, PEER_DOWN, PEER_STRUCK };
+
+enum link_state {
+    LINK_DIALLING,
+    LINK_GREETING, /* connected, the handshake is not complete */
+    LINK_OPEN,
+    LINK_CLOSING, /* the shell will be told */
+};
+
+struct link {
+    struct link *next;
+    struct peer *peer; /* NULL: accepted, has not said who it is */
+    bool dialled;
+    bool dial_due; /* the shell has not been told to dial */
+    enum link_state state;
+    uint64_t boot;        /* LINK_OPEN: of the process at the other end */
+    uint64_t deadline_ms; /* of dialling and greeting */
+    struct buffer out;    /* to be sent, from out_sent on */
+    size_t out_sent;
+    uint32_t actors_told; /* how many of the registry were introduced on this link */
+    struct slots images;  /* that the other side has asked for and that were not sent yet */
+    bool images_due;
+    struct buffer image; /* of a slot, while it arrives: the frames of its versions... */
+    struct buffer image_head; /* ...and the body of the WIRE_SLOT before them */
+    uint64_t asked_map_id;    /* in the pull that is being answered */
+};
 
 struct peer {
     struct address address;
     enum peer_state state;
-    uint64_t listed_until_ms; /* PEER_EXPECTED: monotonic clock */
+    bool is_member; /* VIEW or the map names it: it is dialled for ever */
+    uint64_t boot;  /* of its process, as last heard; 0: never */
+    uint64_t old_boots[PEER_OLD_BOOTS];
+    uint32_t old_boot_count;
+    uint64_t listed_until_ms; /* though it is not in view */
+    uint64_t heard_ms, heard_since_ms;
+    uint64_t dial_ms;         /* not before */
+    uint64_t refusal_noted_ms;
+    struct link *to, *from;   /* dialled by this node; by the peer */
+    struct row row;           /* its last one */
+
+    /* What the group keeps about it (replica.h). */
+    bool is_fed;             /* it gets writes as they are made, on the link `to` */
+    uint32_t actor;          /* its present source of writes, or ACTOR_NONE */
+    uint64_t acked;          /* of this node's writes, by it: delivered there */
+    uint64_t ack_told;       /* of its writes, to it on the link `to` */
+    uint64_t owes_since_ms;  /* an acknowledgement; UINT64_MAX: nothing */
+    struct row target;       /* its first row after it came into view, while this node catches up */
+    bool is_met;             /* this node has had all that it had */
 };
 
 struct peers {
-    struct peer *list; /* owned; sorted by address */
+    struct address self;
+    uint64_t boot;
+    struct slice cluster; /* borrowed */
+    uint32_t readmit_ms;
+    struct notes *notes; /* borrowed */
+    uint64_t now_ms, tick_ms;
+    uint64_t started_ms;
+    bool group_found; /* a running group was heard, and its view taken over */
+    bool rows_due;    /* something that rows tell has changed */
+    uint64_t row_ms;  /* when the next row is due anyway */
+    struct peer **list; /* owned; sorted by address, self among them */
     uint32_t count, cap;
+    struct link *links;   /* owned */
+    struct link *closed;  /* the one whose LINK_CLOSE was taken last */
 };
+
+struct peers_config {
+    struct address self;
+    uint64_t boot;
+    struct slice cluster;
+    uint32_t readmit_ms;
+};
+
+void peers_init(struct peers *ps, const struct peers_config *config, struct notes *notes,
+                uint64_t now_ms);
+void peers_free(struct peers *ps);
+
+/* Moves the clock; judges who is silent, dials, gives up. */
+void peers_set_time(struct peers *ps, uint64_t now_ms);
+uint64_t peers_deadline_ms(const struct peers *ps); /* UINT64_MAX when there is nobody else */
+
+/* ---- The view ---- */
 
 enum peers_added { PEERS_ADDED, PEERS_ALREADY_PRESENT, PEERS_FULL };
 
-void peers_init(struct peers *ps, const struct address *self);
-void peers_free(struct peers *ps);
+/* Lists a node by request or because VIEW or a map names it (`is_member`). */
+enum peers_added peers_add(struct peers *ps, const struct address *address, bool is_member);
+bool peers_strike(struct peers *ps, const struct address *address); /* false: not known, or self */
 
-enum peers_added peers_add(struct peers *ps, const struct address *address, uint64_t now_ms);
-bool peers_remove(struct peers *ps, const struct address *address); /* false: not listed, or self */
-/* Drops one node that was not heard in time and tells which; false when there is none. */
-bool peers_drop_unheard(struct peers *ps, uint64_t now_ms, struct address *dropped);
-bool peers_has(const struct peers *ps, const struct address *address);
+struct peer *peers_find(const struct peers *ps, const struct address *address); /* or NULL */
+bool peer_in_view(const struct peer *p);
+bool peer_is_listed(const struct peers *ps, const struct peer *p); /* in view, or expected */
+bool peers_lists(const struct peers *ps, const struct address *address);
+void peers_take_down(struct peers *ps, struct peer *p, const char *why);
 
-/* The next moment at which peers_drop_unheard() has something to do; UINT64_MAX when there is none.
- */
-uint64_t peers_deadline_ms(const struct peers *ps);
+/* A boot of that node is over: another one has been heard since. */
+bool peer_boot_is_over(const struct peer *p, uint64_t boot);
+
+/* A row has arrived and stands in p->row. */
+void peers_on_row(struct peers *ps, struct peer *p);
+
+/* ---- Links ---- */
+
+struct link *peers_accept(struct peers *ps);
+void peers_connected(struct peers *ps, struct link *l);
+void peers_heard(struct peers *ps, struct link *l); /* bytes have arrived */
+void peers_closed(struct peers *ps, struct link *l, bool refused);
+
+/* The handshake frames. */
+void peers_on_hello(struct peers *ps, struct link *l, struct slice body);
+void peers_on_welcome(struct peers *ps, struct link *l, struct slice body);
+void peers_on_refused(struct peers *ps, struct link *l, struct slice body);
+
+/* Breaks a link; the peer is dialled again. `why` is noted, if there is a reason to. */
+void peers_break(struct peers *ps, struct link *l, const char *why);
+
+/* Where to write frames for a peer; NULL while there is no open link to it. */
+struct buffer *peer_output(struct peer *p);
+
+enum link_order_kind { LINK_DIAL, LINK_CLOSE };
+
+struct link_order {
+    enum link_order_kind kind;
+    struct link *link; /* LINK_DIAL: the one to come; LINK_CLOSE: gone, freed at the next call */
+    struct address to; /* LINK_DIAL */
+};
+
+bool peers_take_order(struct peers *ps, struct link_order *order);
 
 #endif

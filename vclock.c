@@ -75,6 +75,11 @@ uint32_t actors_learn(struct actors *as, uint64_t id, const struct address *node
     return index;
 }
 
+uint32_t actors_find_id(const struct actors *as, uint64_t id) {
+    uint32_t known = *table_place(as, id);
+    return known == 0 ? ACTOR_NONE : known - 1;
+}
+
 uint32_t actors_find(const struct actors *as, struct slice label) {
     uint64_t id;
     if (label.len < LABEL_ID_BYTES) return ACTOR_NONE;
@@ -159,4 +164,22 @@ void vclock_raise(struct vclock *c, struct dot dot) {
 void vclock_join(struct vclock *c, const struct vclock *other) {
     for (uint32_t i = 0; i < other->len; i++)
         vclock_raise(c, other->dots[i]);
+}
+
+void vclock_meet(struct vclock *c, const struct vclock *other) {
+    for (uint32_t i = 0; i < c->len; i++) {
+        uint64_t n = vclock_get(other, c->dots[i].actor);
+        if (n < c->dots[i].n) c->dots[i].n = n;
+    }
+}
+
+bool vclock_covers(const struct vclock *c, const struct vclock *other) {
+    for (uint32_t i = 0; i < other->len; i++) {
+        if (!vclock_has(c, other->dots[i])) return false;
+    }
+    return true;
+}
+
+bool vclock_equal(const struct vclock *a, const struct vclock *b) {
+    return vclock_covers(a, b) && vclock_covers(b, a);
 }

@@ -37,7 +37,8 @@ void actors_free(struct actors *as);
 uint32_t actors_learn(struct actors *as, uint64_t id, const struct address *node, uint64_t boot,
                       uint64_t group);
 
-/* The index behind a label, or ACTOR_NONE. */
+/* The index behind an id or a label, or ACTOR_NONE. */
+uint32_t actors_find_id(const struct actors *as, uint64_t id);
 uint32_t actors_find(const struct actors *as, struct slice label);
 
 /* Borrowed until the next actors_learn(). */
@@ -62,6 +63,9 @@ uint64_t vclock_get(const struct vclock *c, uint32_t actor); /* 0 when absent */
 void vclock_set(struct vclock *c, struct dot dot);
 void vclock_raise(struct vclock *c, struct dot dot); /* to at least dot.n */
 void vclock_join(struct vclock *c, const struct vclock *other);
+void vclock_meet(struct vclock *c, const struct vclock *other); /* the smaller of each number */
+bool vclock_covers(const struct vclock *c, const struct vclock *other); /* every dot of it */
+bool vclock_equal(const struct vclock *a, const struct vclock *b);
 
 static inline bool vclock_has(const struct vclock *c, struct dot dot) {
     return vclock_get(c, dot.actor) >= dot.n;

@@ -1,0 +1,34 @@
+/* Catching up: rows, pulls, images; when a replica may serve; which writes are lost for ever.
+ *
+ * A replica that lacks something asks one member at a time, with its D: "what lies beyond this?".
+ * The member answers from its ring where that reaches back far enough, and otherwise with images of
+ * whole slots, each of one instant, made one after the other as the asker takes them.
+ */
+#ifndef KVS_CATCHUP_H
+#define KVS_CATCHUP_H
+
+#include "replica.h"
+
+#define CATCHUP_IMAGES_BYTES_MAX (256 * 1024) /* of output before the next image is made */
+#define CATCHUP_IMAGE_BYTES_MAX  ((size_t)1 << 30) /* of one slot */
+#define CATCHUP_LEVEL_MS         3000 /* members not reached by then are not waited for at start */
+
+/* Appends the parts of this node's row. */
+void catchup_put_parts(struct replica *r, struct wire_row_writer *w);
+
+/* A row has arrived from a member. False: nonsense. */
+bool catchup_on_row(struct replica *r, struct peer *from, struct slice body);
+
+bool catchup_on_pull(struct replica *r, struct peer *from, struct slice body);
+bool catchup_on_slot(struct replica *r, struct link *l, struct slice body);
+bool catchup_on_version(struct replica *r, struct link *l, struct slice frame);
+bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body);
+
+/* Somebody waits for that dot, which is not here. True: it is proven lost, and D of the whole group
+ * covers it from now on. */
+bool catchup_waive(struct replica *r, struct dot dot);
+
+void catchup_tick(struct replica *r);
+void catchup_end_turn(struct replica *r); /* asks, and sends images */
+
+#endif

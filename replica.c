@@ -1,0 +1,601 @@
+/* Causal broadcast inside a group. See replica.h for the idea; catchup.c for what was missed.
+ *
+ * ON OWN WRITE (replica_begin_write)
+ *   1. dot = (own actor, one more than the last); encode the frame once.
+ *   2. Send it to every fed member; put it under way.
+ *   3. Alone? Then deliver everything under way.
+ * ON ACK up to n (replica_on_ack)
+ *   4. Deliver what is under way up to n, in order: the second copy exists.
+ * ON WRITE (replica_on_write)
+ *   5. Within D: drop. Next of its actor, and all it depends on is here: deliver, keep in the ring,
+ *      see what was held back for it. Else hold it back and ask for what is missing.
+ *   6. The acknowledgement goes out at the end of the turn, one for all.
+ *
+ * Deliver: D advances always, the stored version only to a greater stamp. That D advances for a
+ * loser, too, is what lets later writes of the same actor in.
+ */
+#include "replica.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct kept {
+    struct kept *next;
+    struct dot dot;
+    uint32_t slot;
+    uint32_t len;
+    char frame[];
+};
+
+/* A WRITE in the terms of this node. */
+struct incoming {
+    struct wire_write w;
+    struct dot dot;
+    uint32_t slot;
+};
+
+/* ---- Life ---- */
+
+void replica_init(struct replica *r, const struct replica_config *config, uint64_t now_ms) {
+    *r = (struct replica){
+        .peers = config->peers,
+        .actors = config->actors,
+        .store = config->store,
+        .notes = config->notes,
+        .random64 = config->random64,
+        .boot = config->boot,
+        .joined_ms = now_ms,
+        .actor = ACTOR_NONE,
+        .ring_writes_max = config->ring_writes_max,
+    };
+    if (r->ring_writes_max == 0) r->ring_writes_max = REPLICA_RING_WRITES_MAX;
+    r->under_way_end = &r->under_way;
+    r->done_end = &r->done;
+    r->ring_end = &r->ring;
+    parts_init(&r->parts);
+}
+
+static void free_under_way(struct under_way *list) {
+    for (struct under_way *u = list, *next; u != NULL; u = next) {
+        next = u->next;
+        free(u->write);
+        free(u);
+    }
+}
+
+void replica_free(struct replica *r) {
+    free_under_way(r->under_way);
+    free_under_way(r->done);
+    for (struct kept *k = r->ring, *next; k != NULL; k = next) {
+        next = k->next;
+        free(k);
+    }
+    for (uint32_t i = 0; i < r->held_count; i++)
+        free(r->held[i]);
+    free(r->held);
+    free(r->mates);
+    parts_free(&r->parts);
+    vclock_free(&r->trimmed);
+    buffer_free(&r->scratch);
+    metadata_free(&r->unpacked);
+}
+
+void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
+    static const struct vclock nothing;
+    bool same = shard != SHARD_NONE && map->group[shard] == r->group;
+    r->map_id = map->id;
+    r->mate_count = 0;
+    r->mates = bytes_realloc(r->mates, map->node_count * sizeof(struct peer *));
+    for (uint32_t i = 0; i < map->node_count; i++) {
+        struct peer *p = peers_find(r->peers, &map->nodes[i]);
+        if (map->shard_of_node[i] != shard || shard == SHARD_NONE || p->state == PEER_SELF) continue;
+        r->mates[r->mate_count++] = p;
+    }
+    if (same) return;
+    r->group = shard == SHARD_NONE ? 0 : map->group[shard];
+    r->slots = (struct slots){0};
+    r->actor = ACTOR_NONE;
+    r->assigned = 0;
+    r->joined_ms = r->peers->now_ms;
+    r->provisional = false;
+    r->synced = shard != SHARD_NONE && r->mate_count == 0;
+    for (uint32_t s = 0; s < SHARD_SLOTS && shard != SHARD_NONE; s++) {
+        if (map->shard_of_slot[s] != shard) continue;
+        slots_add(&r->slots, s);
+        if (parts_clock(&r->parts, s) == NULL) parts_set_slot(&r->parts, s, &nothing);
+    }
+    r->progress++;
+}
+
+const struct vclock *replica_clock(const struct replica *r, uint32_t slot) {
+    return parts_clock(&r->parts, slot);
+}
+
+/* ---- Sending ---- */
+
+struct buffer *replica_output(struct replica *r, struct peer *p) {
+    struct buffer *out = peer_output(p);
+    if (out == NULL) return NULL;
+    for (uint32_t *told = &p->to->actors_told; *told < actors_count(r->actors); ++*told) {
+        const struct actor *a = actors_get(r->actors, *told);
+        struct wire_actor m = {a->id, a->boot, a->group, a->node};
+        wire_put_actor(out, &m);
+    }
+    return out;
+}
+
+static struct slice frame_of(const struct kept *k) {
+    return (struct slice){k->frame, k->len};
+}
+
+static void send_to(struct replica *r, struct peer *p, struct slice frame) {
+    buffer_put(replica_output(r, p), frame);
+    if (p->row.synced && p->owes_since_ms == UINT64_MAX) p->owes_since_ms = r->peers->now_ms;
+}
+
+/* From here on the member gets every write as it is made; what is under way it gets now, since
+ * nobody else could give it that. */
+static void feed(struct replica *r, struct peer *p) {
+    p->is_fed = true;
+    p->ack_told = 0;
+    for (struct under_way *u = r->under_way; u != NULL; u = u->next)
+        send_to(r, p, frame_of(u->write));
+}
+
+static void feed_mates(struct replica *r) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        struct peer *p = r->mates[i];
+        if (!peer_in_view(p)) p->is_fed = false;
+        else if (!p->is_fed && peer_output(p) != NULL) feed(r, p);
+    }
+}
+
+static void broadcast(struct replica *r, struct slice frame) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        if (r->mates[i]->is_fed) send_to(r, r->mates[i], frame);
+    }
+    r->stats.sent++;
+}
+
+/* ---- The ring ---- */
+
+static void trim_first(struct replica *r) {
+    struct kept *k = r->ring;
+    vclock_raise(&r->trimmed, k->dot);
+    r->ring = k->next;
+    if (r->ring == NULL) r->ring_end = &r->ring;
+    r->ring_count--;
+    r->ring_bytes -= k->len;
+    free(k);
+}
+
+/* Takes k. */
+static void keep_in_ring(struct replica *r, struct kept *k) {
+    k->next = NULL;
+    *r->ring_end = k;
+    r->ring_end = &k->next;
+    r->ring_count++;
+    r->ring_bytes += k->len;
+    while (r->ring_count > r->ring_writes_max || r->ring_bytes > REPLICA_RING_BYTES_MAX)
+        trim_first(r);
+}
+
+static bool member_has(const struct peer *p, struct dot dot) {
+    if (!p->row.is_heard || p->row.part_count == 0) return false;
+    for (uint32_t i = 0; i < p->row.part_count; i++) {
+        if (!vclock_has(&p->row.parts[i].clock, dot)) return false;
+    }
+    return true;
+}
+
+static bool is_stable(const struct replica *r, struct dot dot) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        if (!member_has(r->mates[i], dot)) return false;
+    }
+    return true;
+}
+
+static void trim_stable(struct replica *r) {
+    while (r->ring != NULL && is_stable(r, r->ring->dot))
+        trim_first(r);
+}
+
+void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock *behind) {
+    for (const struct kept *k = r->ring; k != NULL; k = k->next) {
+        if (!vclock_has(behind, k->dot)) buffer_put(out, frame_of(k));
+    }
+}
+
+/* ---- Delivering ---- */
+
+static struct kept *keep(const struct incoming *in, struct slice frame) {
+    struct kept *k = bytes_alloc(sizeof *k + frame.len);
+    k->next = NULL;
+    k->dot = in->dot;
+    k->slot = in->slot;
+    k->len = (uint32_t)frame.len;
+    memcpy(k->frame, frame.at, frame.len);
+    return k;
+}
+
+/* False: nonsense, or an actor that was not introduced. */
+static bool understand(const struct replica *r, struct slice body, struct incoming *in) {
+    if (!wire_read_write(body, &in->w)) return false;
+    in->dot = (struct dot){actors_find_id(r->actors, in->w.dot.actor_id), in->w.dot.n};
+    in->slot = shard_slot(in->w.key);
+    return in->dot.actor != ACTOR_NONE && in->dot.n > 0 && in->w.key.len > 0 &&
+           in->w.key.len <= STORE_KEY_BYTES_MAX;
+}
+
+static struct incoming understand_kept(const struct replica *r, const struct kept *k) {
+    struct incoming in;
+    bool good = understand(r, (struct slice){k->frame + WIRE_HEAD_BYTES, k->len - WIRE_HEAD_BYTES},
+                           &in);
+    assert(good);
+    (void)good;
+    return in;
+}
+
+enum verdict { IS_HERE, IS_NEXT, HAS_GAP, HAS_DEPS, IS_ELSEWHERE };
+
+/* Entries of actors that were not introduced cannot be of this group: the sender introduces all
+ * that it knows. */
+static bool depends_on_missing(const struct replica *r, const struct incoming *in,
+                               const struct vclock *here, struct dot *missing) {
+    for (uint32_t i = 0; i < in->w.deps.count; i++) {
+        struct wire_dot dep = wire_dot_at(in->w.deps, i);
+        uint32_t actor = actors_find_id(r->actors, dep.actor_id);
+        if (actor == ACTOR_NONE || actors_get(r->actors, actor)->group != r->group) continue;
+        *missing = (struct dot){actor, dep.n};
+        if (!vclock_has(here, *missing)) return true;
+    }
+    return false;
+}
+
+/* HAS_GAP and HAS_DEPS: *missing is a dot that it waits for. */
+static enum verdict judge(const struct replica *r, const struct incoming *in,
+                          struct dot *missing) {
+    const struct vclock *here = parts_clock(&r->parts, in->slot);
+    if (here == NULL || actors_get(r->actors, in->dot.actor)->group != r->group) {
+        return IS_ELSEWHERE;
+    }
+    uint64_t n = vclock_get(here, in->dot.actor);
+    if (n >= in->dot.n) return IS_HERE;
+    *missing = (struct dot){in->dot.actor, in->dot.n - 1};
+    if (n + 1 < in->dot.n) return HAS_GAP;
+    return depends_on_missing(r, in, here, missing) ? HAS_DEPS : IS_NEXT;
+}
+
+/* What the version keeps of its dependencies, packed; see metadata_pack(). */
+static struct slice pack_deps(struct replica *r, const struct wire_write *w) {
+    struct metadata *m = &r->unpacked;
+    metadata_clear(m);
+    for (uint32_t i = 0; i < w->maps.count; i++) {
+        struct wire_map_ref ref = wire_map_ref_at(w->maps, i);
+        metadata_add_map(m, (struct map_ref){ref.epoch, ref.id});
+    }
+    for (uint32_t i = 0; i < w->deps.count; i++) {
+        struct wire_dot dep = wire_dot_at(w->deps, i);
+        uint32_t actor = actors_find_id(r->actors, dep.actor_id);
+        if (actor != ACTOR_NONE) vclock_raise(&m->clock, (struct dot){actor, dep.n});
+    }
+    r->scratch.len = 0;
+    metadata_pack(&r->scratch, m, r->actors, r->group);
+    return buffer_slice(&r->scratch);
+}
+
+/* Puts a version in place of one with a smaller stamp. True: there was a value before. */
+bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor) {
+    struct store_place place = store_locate(r->store, w->key);
+    struct version old;
+    bool known = store_find(r->store, place, w->key, &old);
+    r->hlc = hlc_max(r->hlc, w->hlc);
+    if (known) {
+        struct stamp theirs = {w->hlc, w->dot.actor_id};
+        struct stamp mine = {old.hlc, actors_get(r->actors, old.dot.actor)->id};
+        r->stats.superseded += stamp_less(theirs, mine);
+        if (!stamp_less(mine, theirs)) return !old.is_tombstone;
+    }
+    bool replaced = known && !old.is_tombstone;
+    struct version v = {
+        .dot = {actor, w->dot.n},
+        .hlc = w->hlc,
+        .is_tombstone = w->is_tombstone,
+        .key = w->key,
+        .value = w->value,
+        .deps = pack_deps(r, w),
+    };
+    if (!store_put(r->store, place, &v)) bytes_exhausted(v.value.len);
+    return replaced;
+}
+
+/* True: there was a value before. */
+static bool deliver(struct replica *r, const struct incoming *in) {
+    bool replaced = replica_merge(r, &in->w, in->dot.actor);
+    parts_deliver(&r->parts, in->slot, in->dot);
+    r->progress++;
+    r->stats.delivered++;
+    return replaced;
+}
+
+/* ---- Holding back ---- */
+
+/* Where a held write with that dot stands or belongs. */
+static uint32_t held_place(const struct replica *r, struct dot dot) {
+    uint32_t low = 0, high = r->held_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        struct dot at = r->held[middle]->dot;
+        if (at.actor < dot.actor || (at.actor == dot.actor && at.n < dot.n)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static struct kept *take_held(struct replica *r, uint32_t i) {
+    struct kept *k = r->held[i];
+    r->held_count--;
+    r->held_bytes -= k->len;
+    memmove(r->held + i, r->held + i + 1, (r->held_count - i) * sizeof *r->held);
+    return k;
+}
+
+struct dot replica_held_dot(const struct replica *r, uint32_t i) {
+    return r->held[i]->dot;
+}
+
+bool replica_held_is_first(const struct replica *r, uint32_t i) {
+    return i == 0 || r->held[i - 1]->dot.actor != r->held[i]->dot.actor;
+}
+
+bool replica_holds_back(const struct replica *r, struct dot dot) {
+    uint32_t i = held_place(r, dot);
+    return i < r->held_count && r->held[i]->dot.actor == dot.actor && r->held[i]->dot.n == dot.n;
+}
+
+bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing) {
+    struct incoming in = understand_kept(r, r->held[i]);
+    enum verdict verdict = judge(r, &in, missing);
+    return verdict == HAS_GAP || verdict == HAS_DEPS;
+}
+
+/* What does not fit is dropped: it will be pulled. */
+static void hold_back(struct replica *r, const struct incoming *in, struct slice frame) {
+    uint32_t i = held_place(r, in->dot);
+    bool known = replica_holds_back(r, in->dot);
+    bool room = r->held_count < REPLICA_HELD_MAX &&
+                r->held_bytes + frame.len <= REPLICA_HELD_BYTES_MAX;
+    if (known || !room) return;
+    if (r->held_count == r->held_cap) {
+        r->held_cap = r->held_cap == 0 ? 16 : r->held_cap * 2;
+        r->held = bytes_realloc(r->held, r->held_cap * sizeof *r->held);
+    }
+    memmove(r->held + i + 1, r->held + i, (r->held_count - i) * sizeof *r->held);
+    r->held[i] = keep(in, frame);
+    r->held_count++;
+    r->held_bytes += frame.len;
+    r->stats.held_total++;
+}
+
+/* Only the first of each actor can be next. True: something was delivered. */
+static bool release_round(struct replica *r) {
+    bool delivered = false;
+    for (uint32_t i = 0; i < r->held_count;) {
+        struct dot missing;
+        bool first = replica_held_is_first(r, i);
+        struct incoming in = understand_kept(r, r->held[i]);
+        enum verdict verdict = first ? judge(r, &in, &missing) : HAS_GAP;
+        if (verdict == IS_NEXT) {
+            deliver(r, &in);
+            keep_in_ring(r, take_held(r, i));
+            delivered = true;
+        } else if (verdict == IS_HERE || verdict == IS_ELSEWHERE) {
+            if (verdict == IS_HERE) parts_deliver(&r->parts, in.slot, in.dot);
+            free(take_held(r, i));
+        } else {
+            i++;
+        }
+    }
+    return delivered;
+}
+
+void replica_release_held(struct replica *r) {
+    while (r->held_count > 0 && release_round(r)) {
+    }
+}
+
+/* ---- Own writes ---- */
+
+/* A member that has not said that it holds the group's state does not count: it may be long before
+ * it can acknowledge. */
+bool replica_is_alone(const struct replica *r) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        if (peer_in_view(r->mates[i]) && r->mates[i]->row.synced) return false;
+    }
+    return true;
+}
+
+uint32_t replica_actor(struct replica *r) {
+    if (r->actor == ACTOR_NONE) {
+        r->actor =
+            actors_learn(r->actors, r->random64(), &r->peers->self, r->boot, r->group);
+    }
+    return r->actor;
+}
+
+void replica_deliver_own(struct replica *r, uint64_t up_to) {
+    bool any = false;
+    while (r->under_way != NULL && r->under_way->n <= up_to) {
+        struct under_way *u = r->under_way;
+        struct incoming in = understand_kept(r, u->write);
+        struct dot missing;
+        assert(judge(r, &in, &missing) == IS_NEXT);
+        u->replaced = deliver(r, &in);
+        keep_in_ring(r, u->write);
+        u->write = NULL;
+        r->under_way = u->next;
+        if (r->under_way == NULL) r->under_way_end = &r->under_way;
+        r->under_way_count--;
+        u->next = NULL;
+        *r->done_end = u;
+        r->done_end = &u->next;
+        any = true;
+    }
+    if (any) replica_release_held(r);
+}
+
+static struct slice encode(struct replica *r, struct dot dot, uint64_t hlc, struct slice key,
+                           struct slice value, bool is_delete, const struct metadata *seen) {
+    struct buffer *out = &r->scratch;
+    struct wire_write w = {
+        .dot = {actors_get(r->actors, dot.actor)->id, dot.n},
+        .hlc = hlc,
+        .is_tombstone = is_delete,
+        .maps = {.count = seen->maps_len},
+        .deps = {.count = seen->clock.len},
+    };
+    out->len = 0;
+    size_t begun = wire_begin_write(out, WIRE_WRITE, &w);
+    for (uint32_t i = 0; i < seen->maps_len; i++)
+        wire_put_map_ref(out, (struct wire_map_ref){seen->maps[i].epoch, seen->maps[i].id});
+    for (uint32_t i = 0; i < seen->clock.len; i++) {
+        struct dot dep = seen->clock.dots[i];
+        wire_put_dot(out, (struct wire_dot){actors_get(r->actors, dep.actor)->id, dep.n});
+    }
+    wire_end_write(out, begun, key, value);
+    return buffer_slice(out);
+}
+
+static struct under_way *under_way_create(const struct metadata *seen) {
+    size_t dots = seen->clock.len * sizeof(struct dot);
+    size_t maps = seen->maps_len * sizeof(struct map_ref);
+    struct under_way *u = bytes_alloc(sizeof *u + dots + maps);
+    *u = (struct under_way){.time = seen->time};
+    u->dots = (struct dot *)(u + 1);
+    u->dots_len = seen->clock.len;
+    u->maps = (struct map_ref *)(u->dots + u->dots_len);
+    u->maps_len = seen->maps_len;
+    if (dots > 0) memcpy(u->dots, seen->clock.dots, dots);
+    if (maps > 0) memcpy(u->maps, seen->maps, maps);
+    return u;
+}
+
+void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
+                         bool is_delete, uint64_t hlc, const struct metadata *seen) {
+    struct incoming in = {.dot = {replica_actor(r), ++r->assigned}, .slot = shard_slot(key)};
+    struct under_way *u = under_way_create(seen);
+    u->token = token;
+    u->is_delete = is_delete;
+    u->n = in.dot.n;
+    u->hlc = hlc;
+    u->write = keep(&in, encode(r, in.dot, hlc, key, value, is_delete, seen));
+    *r->under_way_end = u;
+    r->under_way_end = &u->next;
+    r->under_way_count++;
+    r->hlc = hlc_max(r->hlc, hlc);
+    broadcast(r, frame_of(u->write));
+    if (replica_is_alone(r)) replica_deliver_own(r, r->assigned);
+}
+
+bool replica_write_alone(struct replica *r, struct store_place place, const struct version *v) {
+    assert(r->mate_count == 0 && v->dot.n == r->assigned + 1);
+    if (!store_put(r->store, place, v)) return false;
+    r->assigned = v->dot.n;
+    r->hlc = hlc_max(r->hlc, v->hlc);
+    parts_deliver(&r->parts, place.slot, v->dot);
+    vclock_raise(&r->trimmed, v->dot);
+    r->progress++;
+    return true;
+}
+
+struct under_way *replica_take_done(struct replica *r) {
+    struct under_way *u = r->done;
+    if (u == NULL) return NULL;
+    r->done = u->next;
+    if (r->done == NULL) r->done_end = &r->done;
+    return u;
+}
+
+void replica_cancel(struct replica *r, uint64_t token) {
+    for (struct under_way *u = r->under_way; u != NULL; u = u->next)
+        u->cancelled = u->cancelled || u->token == token;
+    for (struct under_way *u = r->done; u != NULL; u = u->next)
+        u->cancelled = u->cancelled || u->token == token;
+}
+
+/* ---- Frames ---- */
+
+bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, struct slice body) {
+    struct incoming in;
+    if (!understand(r, body, &in)) return false;
+    const struct actor *actor = actors_get(r->actors, in.dot.actor);
+    bool relayed = actor->boot != from->boot;
+    if (!relayed && actor->group == r->group) from->actor = in.dot.actor;
+    if (relayed && from == r->pull_from) r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
+    if (in.dot.actor == r->actor) { /* it comes back: so it is there */
+        if (in.dot.n > r->assigned) return false;
+        replica_deliver_own(r, in.dot.n);
+    }
+    struct dot missing;
+    switch (judge(r, &in, &missing)) {
+    case IS_HERE: parts_deliver(&r->parts, in.slot, in.dot); break;
+    case IS_NEXT:
+        deliver(r, &in);
+        keep_in_ring(r, keep(&in, frame));
+        replica_release_held(r);
+        break;
+    case HAS_GAP: r->pull_wanted = true; hold_back(r, &in, frame); break;
+    case HAS_DEPS: hold_back(r, &in, frame); break;
+    case IS_ELSEWHERE: break;
+    }
+    return true;
+}
+
+bool replica_on_ack(struct replica *r, struct peer *from, struct slice body) {
+    struct wire_dot dot;
+    if (!wire_read_ack(body, &dot)) return false;
+    if (r->actor == ACTOR_NONE || dot.actor_id != actors_get(r->actors, r->actor)->id) return true;
+    if (dot.n > r->assigned) return false;
+    if (dot.n > from->acked) from->acked = dot.n;
+    from->owes_since_ms = from->acked < r->assigned ? r->peers->now_ms : UINT64_MAX;
+    replica_deliver_own(r, dot.n);
+    return true;
+}
+
+static void acknowledge(struct replica *r, struct peer *p) {
+    if (p->actor == ACTOR_NONE || !peer_in_view(p) || peer_output(p) == NULL) return;
+    uint64_t n = parts_least(&r->parts, p->actor);
+    if (n <= p->ack_told) return;
+    p->ack_told = n;
+    wire_put_ack(replica_output(r, p),
+                 (struct wire_dot){actors_get(r->actors, p->actor)->id, n});
+}
+
+/* ---- Turns ---- */
+
+/* A member that was not judged by its debts before, because it was catching up, now is. */
+static void note_debts(struct replica *r) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        struct peer *p = r->mates[i];
+        bool owes = p->is_fed && p->row.synced && r->under_way != NULL &&
+                    p->acked < r->under_way->n;
+        if (owes && p->owes_since_ms == UINT64_MAX) p->owes_since_ms = r->peers->now_ms;
+    }
+}
+
+void replica_tick(struct replica *r) {
+    feed_mates(r);
+    note_debts(r);
+    if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);
+    trim_stable(r);
+    parts_unite(&r->parts);
+}
+
+void replica_end_turn(struct replica *r) {
+    feed_mates(r);
+    for (uint32_t i = 0; i < r->mate_count; i++)
+        acknowledge(r, r->mates[i]);
+}

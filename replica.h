@@ -1,0 +1,168 @@
+/* The replica: this node's copy of its shard, and the causal broadcast that keeps it level with the
+ * other members of the group.
+ *
+ * A write of this node gets a dot and a stamp and is sent to all members in view; it is *under way*
+ * until the first of them has delivered it, or this node is alone, and is then delivered here and
+ * answered. So nothing is visible on one copy only. A write of another is delivered when the one
+ * before it of the same actor and everything of the group that it depends on are delivered;
+ * until then it is *held back*. Delivered writes stay in the *ring* until every member has them, or
+ * there are too many: whoever survives can supply them.
+ *
+ * What was missed (a connection broke, a member was away) shows in the rows and is *pulled* from
+ * whoever has it: from the ring where that still reaches, otherwise slot by slot as images.
+ *
+ * Invariants: D of a slot never shrinks; everything within D is here or superseded here; a version
+ * in the store has all that it depends on within D.
+ */
+#ifndef KVS_REPLICA_H
+#define KVS_REPLICA_H
+
+#include "hlc.h"
+#include "metadata.h"
+#include "peer.h"
+#include "store.h"
+
+#define REPLICA_HELD_MAX         4096               /* writes held back; later ones are pulled */
+#define REPLICA_HELD_BYTES_MAX   (64 * 1024 * 1024) /* and their bytes */
+#define REPLICA_RING_WRITES_MAX  65536
+#define REPLICA_RING_BYTES_MAX   (16 * 1024 * 1024)
+#define REPLICA_PULL_MS         300 /* a pull that brings nothing for this long is over */
+
+struct kept; /* a write whose frame is kept */
+
+/* A write of this node that a client may wait for. */
+struct under_way {
+    struct under_way *next;
+    struct kept *write;  /* owned until it is delivered */
+    uint64_t token;
+    bool cancelled;      /* nobody waits for the answer */
+    bool is_delete;
+    bool replaced;       /* once delivered: there was a value before */
+    uint64_t time;       /* of what the client has seen, then the dots and maps of that */
+    uint32_t dots_len, maps_len;
+    struct dot *dots;    /* in the same allocation */
+    struct map_ref *maps;
+    uint64_t n, hlc;     /* of the write */
+};
+
+struct replica_stats {
+    uint64_t sent, delivered, held_total, superseded, pulls, images_sent, images_taken, waived;
+};
+
+struct replica {
+    struct peers *peers;   /* borrowed, as the next three */
+    struct actors *actors;
+    struct store *store;
+    struct notes *notes;
+    uint64_t (*random64)(void);
+    uint64_t boot;
+    uint64_t joined_ms; /* the group */
+
+    uint64_t group;      /* 0: this node is in none */
+    uint64_t map_id;     /* that it lives by */
+    struct peer **mates; /* owned array: the other members, up or down */
+    uint32_t mate_count;
+    struct slots slots;  /* of the group */
+
+    uint64_t hlc;
+    struct parts parts;  /* D */
+    uint32_t actor;      /* of this boot in this group; ACTOR_NONE before the first write */
+    uint64_t assigned;   /* the number of its last write */
+    struct under_way *under_way, **under_way_end;
+    uint32_t under_way_count;
+    struct under_way *done, **done_end; /* delivered, not yet answered */
+
+    struct kept **held; /* owned; by actor, then number */
+    uint32_t held_count, held_cap;
+    size_t held_bytes;
+
+    struct kept *ring, **ring_end;
+    uint32_t ring_count, ring_writes_max;
+    size_t ring_bytes;
+    struct vclock trimmed; /* what lies behind the ring: an asker that has it can be fed from it */
+
+    bool synced;      /* holds what the group has: serves */
+    bool provisional; /* synced without having met all members */
+    struct peer *pull_from;
+    uint32_t pull_turn; /* whom to ask for what nobody shows */
+    uint64_t pull_until_ms;
+    bool pull_wanted; /* somebody waits for what is missing */
+    uint64_t progress; /* counts the steps after which a waiting operation may succeed */
+    struct replica_stats stats;
+
+    struct buffer scratch;    /* packed dependencies; frames in the making */
+    struct metadata unpacked; /* of a version that is sent */
+};
+
+struct replica_config {
+    struct peers *peers;
+    struct actors *actors;
+    struct store *store;
+    struct notes *notes;
+    uint64_t (*random64)(void);
+    uint64_t boot;
+    uint32_t ring_writes_max; /* 0: REPLICA_RING_WRITES_MAX */
+};
+
+void replica_init(struct replica *r, const struct replica_config *config, uint64_t now_ms);
+void replica_free(struct replica *r);
+
+/* Joins the group that the map gives this node: the members and slots of its shard. */
+void replica_join(struct replica *r, const struct map *map, uint32_t shard);
+
+/* ---- Own writes ---- */
+
+/* Nobody else is there who could hold a second copy. */
+bool replica_is_alone(const struct replica *r);
+uint32_t replica_actor(struct replica *r);
+
+/* Begins a write: key and value (or a tombstone) with what the client has seen. It may be
+ * delivered at once: then it is in the done list already. */
+void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
+                         bool is_delete, uint64_t hlc, const struct metadata *seen);
+
+/* Delivers a write of a node that is the only member, without sending or keeping it. False: the
+ * machine has no memory. */
+bool replica_write_alone(struct replica *r, struct store_place place, const struct version *v);
+
+struct under_way *replica_take_done(struct replica *r); /* the caller frees it; NULL: none */
+void replica_cancel(struct replica *r, uint64_t token);
+
+/* D of a slot; NULL: nothing of it is kept here. */
+const struct vclock *replica_clock(const struct replica *r, uint32_t slot);
+
+/* ---- Frames of members that are up; false: nonsense, break the link ---- */
+
+bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, struct slice body);
+bool replica_on_ack(struct replica *r, struct peer *from, struct slice body);
+
+/* ---- For catchup.c ---- */
+
+/* Where to write frames for a member; NULL while there is no open link to it. */
+struct buffer *replica_output(struct replica *r, struct peer *p);
+
+/* What the ring has beyond `behind`, in the order of delivery. */
+void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock *behind);
+
+/* Own writes up to that one exist elsewhere. */
+void replica_deliver_own(struct replica *r, uint64_t up_to);
+
+/* Puts a version in place of one with a smaller stamp. True: there was a value before. */
+bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor);
+
+/* D has grown: delivers what was held back for that. */
+void replica_release_held(struct replica *r);
+
+/* What is held back, by actor and number: r->held_count writes. */
+struct dot replica_held_dot(const struct replica *r, uint32_t i);
+bool replica_held_is_first(const struct replica *r, uint32_t i); /* of its actor */
+bool replica_holds_back(const struct replica *r, struct dot dot);
+/* A dot without which the i-th, a first one, cannot be delivered. */
+bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing);
+
+/* ---- Turns ---- */
+
+void replica_tick(struct replica *r);     /* time has moved, or the view has changed */
+void replica_end_turn(struct replica *r); /* acknowledges */
+
+#endif

@@ -1,0 +1,142 @@
+/* Reading, writing and comparing rows. See row.h. */
+#include "row.h"
+
+#include <stdlib.h>
+
+void row_clear(struct row *row) {
+    for (uint32_t i = 0; i < row->part_count; i++)
+        vclock_free(&row->parts[i].clock);
+    vclock_free(&row->held);
+    free(row->parts);
+    free(row->peers);
+    free(row->maps);
+    *row = (struct row){0};
+}
+
+/* ---- Reading ---- */
+
+bool row_read_dots(struct vclock *out, struct wire_list dots, const struct actors *as) {
+    for (uint32_t i = 0; i < dots.count; i++) {
+        struct wire_dot dot = wire_dot_at(dots, i);
+        uint32_t actor = actors_find_id(as, dot.actor_id);
+        if (actor == ACTOR_NONE) return false;
+        vclock_raise(out, (struct dot){actor, dot.n});
+    }
+    return true;
+}
+
+void row_read_slots(struct slots *out, struct slice bytes) {
+    *out = (struct slots){0};
+    for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
+        if ((unsigned char)bytes.at[s / 8] >> (s % 8) & 1) slots_add(out, s);
+    }
+}
+
+static void read_maps(struct row *row, struct wire_list maps) {
+    row->maps = bytes_alloc(maps.count * sizeof *row->maps + 1);
+    for (; row->map_count < maps.count; row->map_count++)
+        row->maps[row->map_count] = wire_u64_at(maps, row->map_count);
+    row->map_id = maps.count > 0 ? row->maps[0] : 0;
+}
+
+static void read_peers(struct row *row, struct wire_row *m) {
+    row->peers = bytes_alloc(m->peer_count * sizeof *row->peers + 1);
+    for (; row->peer_count < m->peer_count; row->peer_count++) {
+        struct wire_row_peer p = wire_next_row_peer(m);
+        row->peers[row->peer_count] = (struct row_peer){p.address, p.boot, p.in_view};
+    }
+}
+
+/* A part of no slots tells what is held back. */
+static bool read_parts(struct row *row, struct wire_row *m, const struct actors *as) {
+    row->parts = bytes_alloc_zeroed(m->part_count * sizeof *row->parts + 1);
+    for (uint32_t i = 0; i < m->part_count; i++) {
+        struct wire_part part = wire_next_part(&m->rest);
+        struct row_part *mine = &row->parts[row->part_count];
+        row_read_slots(&mine->slots, part.slots);
+        bool held = slots_next(&mine->slots, 0) == SHARD_SLOTS;
+        if (!held) row->part_count++;
+        if (!row_read_dots(held ? &row->held : &mine->clock, part.dots, as)) return false;
+    }
+    return true;
+}
+
+bool row_read(struct row *row, struct slice body, const struct actors *as) {
+    struct wire_row m;
+    row_clear(row);
+    if (!wire_read_row(body, &m)) return false;
+    row->is_heard = true;
+    row->synced = m.flags & WIRE_ROW_SYNCED;
+    row->hears_me = m.flags & WIRE_ROW_HEARS_YOU;
+    read_maps(row, m.maps);
+    read_peers(row, &m);
+    if (read_parts(row, &m, as)) return true;
+    row_clear(row);
+    return false;
+}
+
+/* ---- Writing ---- */
+
+void row_put_part(struct buffer *out, const struct part *part, uint64_t group, bool whole,
+                  const struct actors *as) {
+    uint8_t bytes[WIRE_SLOTS_BYTES] = {0};
+    for (uint32_t s = slots_next(&part->slots, 0); s < SHARD_SLOTS;
+         s = slots_next(&part->slots, s + 1))
+        bytes[s / 8] |= (uint8_t)(1u << (s % 8));
+    wire_begin_part(out, bytes, whole, part->clock.len);
+    if (whole) wire_put_u64(out, group);
+    for (uint32_t i = 0; i < part->clock.len; i++) {
+        struct dot dot = part->clock.dots[i];
+        wire_put_dot(out, (struct wire_dot){actors_get(as, dot.actor)->id, dot.n});
+    }
+}
+
+/* ---- Comparing ---- */
+
+bool row_knows_map(const struct row *row, uint64_t map_id) {
+    for (uint32_t i = 0; i < row->map_count; i++) {
+        if (row->maps[i] == map_id) return true;
+    }
+    return false;
+}
+
+const struct row_peer *row_find_peer(const struct row *row, const struct address *address) {
+    for (uint32_t i = 0; i < row->peer_count; i++) {
+        if (address_compare(&row->peers[i].address, address) == 0) return &row->peers[i];
+    }
+    return NULL;
+}
+
+const struct vclock *row_clock(const struct row *row, uint32_t slot) {
+    for (uint32_t i = 0; i < row->part_count; i++) {
+        if (slots_has(&row->parts[i].slots, slot)) return &row->parts[i].clock;
+    }
+    return NULL;
+}
+
+static bool any_common(const struct slots *a, const struct slots *b, const struct slots *c) {
+    for (uint32_t i = 0; i < SHARD_SLOTS / 64; i++) {
+        if (a->bits[i] & b->bits[i] & c->bits[i]) return true;
+    }
+    return false;
+}
+
+bool row_is_covered(const struct row *row, const struct parts *parts, const struct slots *of) {
+    for (uint32_t i = 0; i < row->part_count; i++) {
+        const struct row_part *theirs = &row->parts[i];
+        for (uint32_t j = 0; j < parts->count; j++) {
+            const struct part *mine = &parts->list[j];
+            bool common = any_common(&theirs->slots, &mine->slots, of);
+            if (common && !vclock_covers(&mine->clock, &theirs->clock)) return false;
+        }
+    }
+    return true;
+}
+
+bool row_has(const struct row *row, struct dot dot, const struct slots *of) {
+    for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
+        const struct vclock *clock = row_clock(row, s);
+        if (clock == NULL || !vclock_has(clock, dot)) return false;
+    }
+    return true;
+}
