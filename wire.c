@@ -205,32 +205,31 @@ static inline char *store_u64(char *at, uint64_t n) {
     return at + sizeof n;
 }
 
+/* Where the next bytes go; they count as written. */
+static inline char *grow(struct buffer *out, size_t bytes) {
+    if (out->cap - out->len < bytes) buffer_reserve(out, bytes);
+    out->len += bytes;
+    return out->at + out->len - bytes;
+}
+
 static void put_u8(struct buffer *out, uint8_t n) {
-    buffer_put_char(out, (char)n);
+    *grow(out, sizeof n) = (char)n;
 }
 
 static void put_u16(struct buffer *out, uint16_t n) {
-    buffer_reserve(out, sizeof n);
-    store_u16(out->at + out->len, n);
-    out->len += sizeof n;
+    store_u16(grow(out, sizeof n), n);
 }
 
 static void put_u32(struct buffer *out, uint32_t n) {
-    buffer_reserve(out, sizeof n);
-    store_u32(out->at + out->len, n);
-    out->len += sizeof n;
+    store_u32(grow(out, sizeof n), n);
 }
 
-void wire_put_u64(struct buffer *out, uint64_t n) {
-    buffer_reserve(out, sizeof n);
-    store_u64(out->at + out->len, n);
-    out->len += sizeof n;
+void wire_put_u64(struct buffer *out, uint64_t number) {
+    store_u64(grow(out, sizeof number), number);
 }
 
 void wire_put_dot(struct buffer *out, struct wire_dot dot) {
-    buffer_reserve(out, DOT_BYTES);
-    store_u64(store_u64(out->at + out->len, dot.actor_id), dot.n);
-    out->len += DOT_BYTES;
+    store_u64(store_u64(grow(out, DOT_BYTES), dot.actor_id), dot.n);
 }
 
 static void put_address(struct buffer *out, const struct address *a) {
@@ -468,10 +467,10 @@ size_t wire_begin_write(struct buffer *out, enum wire_type type, const struct wi
     assert(type == WIRE_WRITE || type == WIRE_VERSION);
     assert(m->maps.count <= UINT16_MAX);
     size_t begun = out->len;
+    size_t head = WIRE_HEAD_BYTES + WRITE_BODY_HEAD_BYTES;
     size_t lists = (size_t)lists_bytes(m->maps.count, m->deps.count);
-    buffer_reserve(out,
-                   WIRE_HEAD_BYTES + WRITE_BODY_HEAD_BYTES + lists + m->key.len + m->value.len);
-    char *at = store_u32(out->at + begun, 0);
+    buffer_reserve(out, head + lists + m->key.len + m->value.len); /* once for all that comes */
+    char *at = store_u32(grow(out, head), 0);
     *at++ = (char)type;
     at = store_u64(at, m->dot.actor_id);
     at = store_u64(at, m->dot.n);
@@ -480,15 +479,12 @@ size_t wire_begin_write(struct buffer *out, enum wire_type type, const struct wi
     at = store_u16(at, (uint16_t)m->maps.count);
     at = store_u32(at, m->deps.count);
     at = store_u16(at, 0); /* the lengths of key and value: wire_end_write() */
-    at = store_u32(at, 0);
-    out->len = (size_t)(at - out->at);
+    store_u32(at, 0);
     return begun;
 }
 
 void wire_put_map_ref(struct buffer *out, struct wire_map_ref ref) {
-    buffer_reserve(out, MAP_REF_BYTES);
-    store_u32(store_u32(out->at + out->len, ref.epoch), ref.id);
-    out->len += MAP_REF_BYTES;
+    store_u32(store_u32(grow(out, MAP_REF_BYTES), ref.epoch), ref.id);
 }
 
 static bool are_key_and_value(uint8_t flags, size_t key_len, size_t value_len) {

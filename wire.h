@@ -83,7 +83,7 @@ bool wire_read_hello(struct slice body, struct wire_hello *m); /* false as well:
 
 void wire_put_welcome(struct buffer *out, uint64_t boot);
 bool wire_read_welcome(struct slice body, uint64_t *boot);
-void wire_put_refused(struct buffer *out, struct slice reason);
+void wire_put_refused(struct buffer *out, struct slice reason); /* ASCII; cut to the maximum */
 bool wire_read_refused(struct slice body, struct slice *reason);
 void wire_put_goodbye(struct buffer *out);
 
