@@ -15,8 +15,10 @@
  * same bytes. So addresses must come in their normal form, unknown flag bits are refused, and so
  * are bytes that nothing names.
  *
- * Writing cannot fail. Sizes that do not fit a field or a frame are mistakes of the caller and are
- * asserted. A frame begins with a length of 0, which close_frame() puts right.
+ * Writing cannot fail. Sizes that do not fit a field or a frame, and lists of another length than
+ * was said before, are mistakes of the caller and are asserted where they are made: the node at the
+ * other end would only see nonsense. A frame begins with a length of 0, which close_frame() puts
+ * right.
  *
  * WRITE is the hot path: all its lengths stand in a head of fixed size, so that reading it takes
  * one comparison and plain loads, and writing it reserves once.
@@ -34,6 +36,7 @@
 #define DOT_BYTES       16
 #define MAP_REF_BYTES   8
 #define WRITE_TOMBSTONE 1
+#define PEER_IN_VIEW    1
 
 /* The fixed head of the body of a WRITE. */
 enum {
@@ -251,6 +254,11 @@ static size_t open_frame(struct buffer *out, enum wire_type type) {
     return begun;
 }
 
+static struct slice body_since(const struct buffer *out, size_t begun) {
+    size_t at = begun + WIRE_HEAD_BYTES;
+    return (struct slice){out->at + at, out->len - at};
+}
+
 static void close_frame(struct buffer *out, size_t begun) {
     assert(out->len >= begun + WIRE_HEAD_BYTES);
     size_t length = out->len - begun - LENGTH_BYTES;
@@ -373,14 +381,16 @@ void wire_begin_row(struct wire_row_writer *w, struct buffer *out, uint8_t flags
     put_u16(out, map_count);
     for (uint16_t i = 0; i < map_count; i++)
         wire_put_u64(out, maps[i]);
+    w->parts_at = out->len;
 }
 
 void wire_put_row_peer(struct wire_row_writer *w, const struct wire_row_peer *p) {
     assert(w->part_count == 0 && w->peer_count < UINT16_MAX);
     w->peer_count++;
     wire_put_u64(w->out, p->boot);
-    put_u8(w->out, p->in_view);
+    put_u8(w->out, p->in_view ? PEER_IN_VIEW : 0);
     put_address(w->out, &p->address);
+    w->parts_at = w->out->len;
 }
 
 void wire_count_part(struct wire_row_writer *w) {
@@ -389,6 +399,8 @@ void wire_count_part(struct wire_row_writer *w) {
 }
 
 void wire_end_row(struct wire_row_writer *w) {
+    struct slice parts = {w->out->at + w->parts_at, w->out->len - w->parts_at};
+    assert(are_parts(parts, w->part_count));
     char *counts = w->out->at + w->counts_at;
     store_u16(store_u16(counts, w->peer_count), w->part_count);
     close_frame(w->out, w->frame_at);
@@ -396,8 +408,8 @@ void wire_end_row(struct wire_row_writer *w) {
 
 static bool take_row_peer(struct slice *rest, struct wire_row_peer *p) {
     uint8_t in_view;
-    if (!take_u64(rest, &p->boot) || !take_flags(rest, 1, &in_view)) return false;
-    p->in_view = in_view;
+    if (!take_u64(rest, &p->boot) || !take_flags(rest, PEER_IN_VIEW, &in_view)) return false;
+    p->in_view = in_view == PEER_IN_VIEW;
     return take_address(rest, &p->address);
 }
 
@@ -553,6 +565,9 @@ size_t wire_begin_pull(struct buffer *out, uint64_t map_id, uint16_t part_count)
 }
 
 void wire_end_pull(struct buffer *out, size_t begun) {
+    struct wire_pull m;
+    assert(wire_read_pull(body_since(out, begun), &m));
+    (void)m;
     close_frame(out, begun);
 }
 
@@ -574,6 +589,9 @@ size_t wire_begin_slot(struct buffer *out, uint16_t slot, uint64_t asked_map_id,
 }
 
 void wire_end_slot(struct buffer *out, size_t begun) {
+    struct wire_slot m;
+    assert(wire_read_slot(body_since(out, begun), &m));
+    (void)m;
     close_frame(out, begun);
 }
 

@@ -117,7 +117,7 @@ struct wire_row_peer {
 
 struct wire_row_writer {
     struct buffer *out;
-    size_t frame_at, counts_at;
+    size_t frame_at, counts_at, parts_at;
     uint16_t peer_count, part_count;
 };
 void wire_begin_row(struct wire_row_writer *w, struct buffer *out, uint8_t flags,
