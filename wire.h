@@ -5,8 +5,9 @@
  * and of fixed size. Actors are named by their 64-bit ids, so that a frame means the same on every
  * connection and can be kept and relayed as it is; WIRE_ACTOR introduces an id before it is used.
  *
- * wire_put_...() appends one whole frame to a buffer. wire_read_...() takes the body of a frame and
- * is false unless every length and count in it fits; the slices of its result borrow the body.
+ * wire_put_...() appends one whole frame to a buffer; one over WIRE_FRAME_BYTES_MAX is a mistake of
+ * the caller. wire_read_...() takes the body of a frame and is false unless every length and count
+ * in it fits and nothing is left over; the slices of its result borrow the body.
  */
 #ifndef KVS_WIRE_H
 #define KVS_WIRE_H
@@ -15,12 +16,12 @@
 #include "bytes.h"
 #include "shard.h"
 
-#define WIRE_MAGIC           0x6b767321u /* "kvs!" */
-#define WIRE_VERSION         1
-#define WIRE_HEAD_BYTES      5
-#define WIRE_FRAME_BYTES_MAX (9 * 1024 * 1024) /* head and body: a value of 8 MiB and metadata */
-#define WIRE_CLUSTER_MAX     64
-#define WIRE_REASON_MAX      200
+#define WIRE_MAGIC            0x6b767321u /* "kvs!" */
+#define WIRE_PROTOCOL_VERSION 1
+#define WIRE_HEAD_BYTES       5
+#define WIRE_FRAME_BYTES_MAX  (9 * 1024 * 1024) /* head and body: a value of 8 MiB and metadata */
+#define WIRE_CLUSTER_MAX      64
+#define WIRE_REASON_MAX       200
 
 enum wire_type {
     WIRE_HELLO = 1, /* caller to callee, first */
@@ -52,7 +53,7 @@ struct wire_frame {
 
 /* What stands at the front of `stream`: the start of a frame (MORE: out->bytes is how many bytes
  * the whole frame has, 0 while its head is not complete), a frame, or nonsense: an unknown type, a
- * length of 0 or over the limit. */
+ * length of 0 or over what a frame of this type can have. */
 enum wire_cut wire_cut(struct slice stream, struct wire_frame *out);
 
 /* ---- Lists inside a body, read one by one ---- */
@@ -82,7 +83,7 @@ bool wire_read_hello(struct slice body, struct wire_hello *m); /* false as well:
 
 void wire_put_welcome(struct buffer *out, uint64_t boot);
 bool wire_read_welcome(struct slice body, uint64_t *boot);
-void wire_put_refused(struct buffer *out, struct slice reason);
+void wire_put_refused(struct buffer *out, struct slice reason); /* ASCII; cut to the maximum */
 bool wire_read_refused(struct slice body, struct slice *reason);
 void wire_put_goodbye(struct buffer *out);
 
@@ -116,7 +117,7 @@ struct wire_row_peer {
 
 struct wire_row_writer {
     struct buffer *out;
-    size_t frame_at, counts_at;
+    size_t frame_at, counts_at, parts_at;
     uint16_t peer_count, part_count;
 };
 void wire_begin_row(struct wire_row_writer *w, struct buffer *out, uint8_t flags,
