@@ -287,9 +287,12 @@ static enum api_outcome handle_listing(struct api *api, const struct api_request
 static enum api_outcome show_view(struct api *api, struct reply *reply) {
     const struct peers *view = node_view(api->node);
     put(reply, SLICE("{\"view\":["));
+    bool first = true;
     for (uint32_t i = 0; i < view->count; i++) {
-        if (i > 0) put(reply, SLICE(","));
-        json_put_string(&reply->body, address_text(&view->list[i].address));
+        if (!peer_is_listed(view, view->list[i])) continue;
+        if (!first) put(reply, SLICE(","));
+        json_put_string(&reply->body, address_text(&view->list[i]->address));
+        first = false;
     }
     put(reply, SLICE("]}"));
     return API_ANSWERED;
@@ -374,7 +377,7 @@ static enum api_outcome handle_members(struct api *api, const struct api_request
     bool first = true;
     for (uint32_t i = 0; i < map->node_count; i++) {
         bool member = map->shard_of_node[i] == shard;
-        if (!member || !peers_has(node_view(api->node), &map->nodes[i])) continue;
+        if (!member || !peers_lists(node_view(api->node), &map->nodes[i])) continue;
         if (!first) put(reply, SLICE(","));
         json_put_string(&reply->body, address_text(&map->nodes[i]));
         first = false;

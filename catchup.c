@@ -50,8 +50,8 @@ static bool lacks(const struct replica *r, const struct row *row) {
 
 static void pull(struct replica *r, struct peer *p) {
     struct buffer *out = replica_output(r, p);
-    bool busy = r->pull_from != NULL && r->pull_until_ms > r->peers->now_ms &&
-                peer_in_view(r->pull_from);
+    bool busy =
+        r->pull_from != NULL && r->pull_until_ms > r->peers->now_ms && peer_in_view(r->pull_from);
     if (busy || out == NULL) return;
     r->pull_from = p;
     r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
@@ -91,11 +91,14 @@ static bool sort_asked_parts(struct replica *r, struct link *l, struct wire_pull
         row_read_slots(&slots, part.slots);
         bool known = row_read_dots(&theirs, part.dots, r->actors);
         if (known && vclock_covers(&theirs, &r->trimmed)) {
-            if (*by_ring) vclock_meet(behind, &theirs);
-            else vclock_join(behind, &theirs);
+            if (*by_ring)
+                vclock_meet(behind, &theirs);
+            else
+                vclock_join(behind, &theirs);
             *by_ring = true;
         } else if (known) {
-            for (uint32_t s = slots_next(&slots, 0); s < SHARD_SLOTS; s = slots_next(&slots, s + 1)) {
+            for (uint32_t s = slots_next(&slots, 0); s < SHARD_SLOTS;
+                 s = slots_next(&slots, s + 1)) {
                 const struct vclock *mine = parts_clock(&r->parts, s);
                 if (mine != NULL && !vclock_covers(&theirs, mine)) slots_add(&l->images, s);
             }
@@ -241,8 +244,8 @@ static void become_synced(struct replica *r, bool provisional) {
     r->provisional = provisional;
     r->peers->rows_due = true;
     r->progress++;
-    notes_put(r->notes, provisional ? "ready, provisionally: not all members were reached" : "ready",
-              NULL);
+    notes_put(r->notes,
+              provisional ? "ready, provisionally: not all members were reached" : "ready", NULL);
 }
 
 static void judge_synced(struct replica *r) {

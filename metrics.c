@@ -61,7 +61,8 @@ static void put_node(struct buffer *out, const struct node *n) {
                store_tombstones(node_store(n)));
     put_metric(out, "kvs_store_bytes", "gauge", "Bytes held by the store.",
                store_bytes(node_store(n)));
-    put_metric(out, "kvs_view_nodes", "gauge", "Nodes listed in the view.", node_view(n)->count);
+    put_metric(out, "kvs_view_nodes", "gauge", "Nodes listed in the view.",
+               peers_listed_count(node_view(n)));
 }
 
 void metrics_put(struct buffer *out, const struct server_stats *server, const struct node *n) {

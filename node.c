@@ -17,10 +17,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "hlc.h"
-
-#define NOTES_BYTES_MAX (64 * 1024)
-
 /* An operation that waits for its dependencies; one allocation with its bytes. */
 struct parked {
     struct parked *next;
@@ -34,32 +30,17 @@ struct parked {
 };
 
 struct node {
-    struct address self;
-    uint64_t boot;
+    struct cluster cluster;
+    struct replica *replica; /* the cluster's */
     uint64_t memory_bytes_max;
     uint32_t park_ms;
-    uint64_t (*random64)(void);
-
     uint64_t now_ms, wall_ms; /* as the shell last said */
-    uint64_t hlc;             /* the hybrid clock: greatest reading stamped or seen */
-
-    struct map *map;
-    struct peers peers;
-    struct actors *actors;
-    struct store *store;
-    uint32_t shard;          /* of this node in `map`, or SHARD_NONE */
-    uint32_t actor;          /* for own writes; ACTOR_NONE before the first */
-    uint64_t actor_writes;   /* the number of its last one */
-    struct vclock delivered; /* D: every write of the group that is here or superseded here */
 
     struct parked *parked, **parked_end; /* oldest first */
     struct parked *ended;                /* the one whose answer is borrowed */
-    uint64_t progress; /* counts the steps after which a parked operation may succeed */
 
-    struct claim claim;    /* of the parked operation in hand */
+    struct claim claim;    /* of the waiting operation in hand */
     struct buffer missing; /* unmet dependencies of the operation in hand */
-    struct buffer notes;   /* see node_take_notes() */
-    bool notes_taken;      /* they are lent out and go at the next note */
     bool memory_noted;     /* the limit was reached, and that was noted */
     struct buffer deps;    /* a version's packed dependencies while it is put */
     struct node_stats stats;
@@ -69,24 +50,25 @@ struct node {
 
 struct node *node_create(const struct node_config *config, uint64_t now_ms, uint64_t wall_ms) {
     struct node *n = bytes_alloc_zeroed(sizeof *n);
-    n->self = config->self;
-    n->boot = config->boot;
+    struct cluster_config cluster = {
+        .self = config->self,
+        .view = config->view,
+        .view_count = config->view_count,
+        .shard_count = config->shard_count,
+        .boot = config->boot,
+        .cluster = config->cluster,
+        .readmit_ms = config->readmit_ms,
+        .ring_writes_max = config->ring_writes_max,
+        .over_actors_max = config->over_actors_max,
+        .seed = config->seed,
+        .random64 = config->random64,
+    };
+    cluster_init(&n->cluster, &cluster, now_ms);
+    n->replica = &n->cluster.replica;
     n->memory_bytes_max = config->memory_bytes_max;
     n->park_ms = config->park_ms;
-    n->random64 = config->random64;
     n->now_ms = now_ms;
     n->wall_ms = wall_ms;
-    n->map = map_create_first(config->view, config->view_count,
-                              config->shard_count == 0 ? 1 : config->shard_count,
-                              config->shard_count != 0);
-    peers_init(&n->peers, &config->self);
-    for (uint32_t i = 0; i < config->view_count; i++) {
-        peers_add(&n->peers, &config->view[i], now_ms);
-    }
-    n->actors = actors_create();
-    n->store = store_create(&config->seed);
-    n->shard = map_shard_of_node(n->map, &n->self);
-    n->actor = ACTOR_NONE;
     n->parked_end = &n->parked;
     return n;
 }
@@ -97,80 +79,95 @@ void node_free(struct node *n) {
         free(p);
     }
     free(n->ended);
-    map_free(n->map);
-    peers_free(&n->peers);
-    actors_free(n->actors);
-    store_free(n->store);
-    vclock_free(&n->delivered);
+    cluster_free(&n->cluster);
     claim_free(&n->claim);
     buffer_free(&n->missing);
-    buffer_free(&n->notes);
     buffer_free(&n->deps);
     free(n);
 }
 
-/* A line for the operator: `what`, about a node where that is not NULL. */
-static void note(struct node *n, const char *what, const struct address *about) {
-    if (n->notes_taken) n->notes.len = 0;
-    n->notes_taken = false;
-    if (n->notes.len > NOTES_BYTES_MAX) return; /* nobody takes them */
-    buffer_put(&n->notes, slice_of(what));
-    if (about != NULL) buffer_put(&n->notes, address_text(about));
-    buffer_put_char(&n->notes, '\n');
-}
-
 struct slice node_take_notes(struct node *n) {
-    if (n->notes_taken) n->notes.len = 0;
-    n->notes_taken = true;
-    return buffer_slice(&n->notes);
+    return notes_take(&n->cluster.notes);
 }
 
 void node_set_time(struct node *n, uint64_t now_ms, uint64_t wall_ms) {
-    struct address dropped;
     n->now_ms = now_ms;
     n->wall_ms = wall_ms;
-    while (peers_drop_unheard(&n->peers, now_ms, &dropped)) {
-        note(n, "view: out, was not heard: ", &dropped);
-    }
+    cluster_set_time(&n->cluster, now_ms);
+}
+
+void node_end_turn(struct node *n) {
+    cluster_end_turn(&n->cluster);
+}
+
+void node_stop(struct node *n) {
+    cluster_stop(&n->cluster);
 }
 
 uint64_t node_deadline_ms(const struct node *n) {
-    uint64_t view = peers_deadline_ms(&n->peers);
+    uint64_t peers = peers_deadline_ms(&n->cluster.peers);
     uint64_t oldest = n->parked != NULL ? n->parked->deadline_ms : UINT64_MAX;
-    return view < oldest ? view : oldest;
+    if (n->replica->done != NULL) return n->now_ms;
+    return peers < oldest ? peers : oldest;
+}
+
+/* ---- Links ---- */
+
+struct link *node_link_accepted(struct node *n) {
+    return peers_accept(&n->cluster.peers);
+}
+
+void node_link_connected(struct node *n, struct link *l) {
+    peers_connected(&n->cluster.peers, l);
+}
+
+size_t node_link_received(struct node *n, struct link *l, struct slice bytes) {
+    return cluster_received(&n->cluster, l, bytes);
+}
+
+void node_link_closed(struct node *n, struct link *l, bool refused) {
+    peers_closed(&n->cluster.peers, l, refused);
+}
+
+struct slice node_link_output(const struct link *l) {
+    return (struct slice){l->out.at + l->out_sent, l->out.len - l->out_sent};
+}
+
+void node_link_sent(struct node *n, struct link *l, size_t bytes) {
+    (void)n;
+    l->out_sent += bytes;
+    if (l->out_sent < l->out.len) return;
+    l->out.len = l->out_sent = 0;
+    if (l->out.cap > LINK_OUTPUT_KEEP) buffer_free(&l->out);
+}
+
+bool node_take_order(struct node *n, struct link_order *order) {
+    return peers_take_order(&n->cluster.peers, order);
 }
 
 /* ---- What an operation depends on ---- */
 
-static uint64_t own_group(const struct node *n) {
-    return n->shard == SHARD_NONE ? 0 : n->map->group[n->shard];
-}
-
 void node_read_claim(const struct node *n, struct claim *c, struct json_reader *r) {
-    claim_read(c, r, n->actors, hlc_latest_acceptable(n->hlc, n->wall_ms));
+    claim_read(c, r, n->cluster.actors, hlc_latest_acceptable(n->replica->hlc, n->wall_ms));
 }
 
-static bool knows_map(const struct node *n, struct map_ref ref) {
-    return ref.epoch == n->map->epoch && ref.id == n->map->id >> 32;
-}
-
-/* True when everything that the claim names is here; otherwise what is missing stands in
- * n->missing. Entries of other groups are never waited for. */
-static bool covers(struct node *n, const struct claim *c) {
-    uint64_t group = own_group(n);
+/* True when everything that the claim names and that concerns the slot is here, or proven lost;
+ * otherwise what is missing stands in n->missing. Entries of other groups are never waited for. */
+static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
+    const struct vclock *here = replica_clock(n->replica, slot);
     n->missing.len = 0;
     buffer_put(&n->missing, buffer_slice(&c->unknown));
     for (uint32_t i = 0; i < c->metadata.maps_len; i++) {
-        if (!knows_map(n, c->metadata.maps[i])) {
+        if (!cluster_knows_map(&n->cluster, c->metadata.maps[i])) {
             metadata_put_missing_map(&n->missing, c->metadata.maps[i]);
         }
     }
     for (uint32_t i = 0; i < c->metadata.clock.len; i++) {
         struct dot dot = c->metadata.clock.dots[i];
-        const struct actor *actor = actors_get(n->actors, dot.actor);
-        if (actor->group == group && !vclock_has(&n->delivered, dot)) {
-            metadata_put_missing(&n->missing, actor->label, dot.n);
-        }
+        const struct actor *actor = actors_get(n->cluster.actors, dot.actor);
+        if (actor->group != n->replica->group || vclock_has(here, dot)) continue;
+        if (catchup_waive(n->replica, dot)) continue;
+        metadata_put_missing(&n->missing, actor->label, dot.n);
     }
     return n->missing.len == 0;
 }
@@ -187,6 +184,7 @@ static void observe(struct metadata *m, const struct version *v) {
 /* What the functions below work on: one operation at its place in the store. */
 struct serving {
     const struct op *op;
+    uint64_t token;
     struct metadata *seen; /* by the client */
     struct store_place place;
     struct version old; /* what stands under the key */
@@ -201,17 +199,9 @@ static enum node_status serve_get(const struct serving *g, struct answer *a) {
     return NODE_FOUND;
 }
 
-/* The actor of this boot in this group, made at its first write. */
-static uint32_t own_actor(struct node *n) {
-    if (n->actor == ACTOR_NONE) {
-        n->actor = actors_learn(n->actors, n->random64(), &n->self, n->boot, own_group(n));
-    }
-    return n->actor;
-}
-
 /* A stamp greater than the clock, than what the client has seen and than what it replaces. */
 static uint64_t next_hlc(const struct node *n, const struct serving *g) {
-    uint64_t seen = hlc_max(n->hlc, hlc_of_wall(n->wall_ms));
+    uint64_t seen = hlc_max(n->replica->hlc, hlc_of_wall(n->wall_ms));
     seen = hlc_max(seen, g->seen->time);
     return (g->known ? hlc_max(seen, g->old.hlc) : seen) + 1;
 }
@@ -220,41 +210,45 @@ static bool exceeds_memory(struct node *n, const struct version *v, const struct
     if (n->memory_bytes_max == 0 || v->is_tombstone) return false;
     int64_t growth = store_growth(v, old);
     if (growth <= 0) return false;
-    bool exceeds = store_bytes(n->store) + (uint64_t)growth > n->memory_bytes_max;
-    if (exceeds && !n->memory_noted) note(n, "store: the memory limit is reached", NULL);
+    bool exceeds = store_bytes(n->cluster.store) + (uint64_t)growth > n->memory_bytes_max;
+    if (exceeds && !n->memory_noted) {
+        notes_put(&n->cluster.notes, "store: the memory limit is reached", NULL);
+    }
     n->memory_noted = exceeds;
     return exceeds;
 }
 
-static void deliver(struct node *n, const struct version *v) {
-    vclock_raise(&n->delivered, v->dot);
-    n->hlc = hlc_max(n->hlc, v->hlc);
-    n->actor_writes = v->dot.n;
-    n->progress++;
+/* The only member of its group delivers as it stamps. */
+static enum node_status write_alone(struct node *n, const struct serving *g,
+                                    const struct version *v, enum node_status done) {
+    if (!replica_write_alone(n->replica, g->place, v)) return NODE_MEMORY_LIMIT;
+    observe(g->seen, v);
+    return done;
 }
 
-/* Stamps and delivers a write of this node: a value, or a tombstone. False: no memory. */
-static bool write_version(struct node *n, const struct serving *g, bool is_tombstone) {
+/* A value, or a tombstone; `done` is the answer if it is delivered at once. */
+static enum node_status write_version(struct node *n, const struct serving *g, bool is_tombstone,
+                                      enum node_status done) {
+    struct replica *r = n->replica;
     n->deps.len = 0;
-    metadata_pack(&n->deps, g->seen, n->actors, own_group(n));
+    metadata_pack(&n->deps, g->seen, n->cluster.actors, r->group);
     struct version v = {
-        .dot = {own_actor(n), n->actor_writes + 1},
+        .dot = {replica_actor(r), r->assigned + 1},
         .hlc = next_hlc(n, g),
         .is_tombstone = is_tombstone,
         .key = g->op->key,
         .value = is_tombstone ? (struct slice){0} : g->op->value,
         .deps = buffer_slice(&n->deps),
     };
-    if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return false;
-    if (!store_put(n->store, g->place, &v)) return false;
-    deliver(n, &v);
-    observe(g->seen, &v);
-    return true;
+    if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return NODE_MEMORY_LIMIT;
+    if (r->mate_count == 0) return write_alone(n, g, &v, done);
+    replica_begin_write(r, g->token, v.key, v.value, is_tombstone, v.hlc, g->seen);
+    return NODE_BEGUN;
 }
 
 static enum node_status serve_put(struct node *n, const struct serving *g) {
-    if (!write_version(n, g, false)) return NODE_MEMORY_LIMIT;
-    return g->known && !g->old.is_tombstone ? NODE_REPLACED : NODE_CREATED;
+    bool replaces = g->known && !g->old.is_tombstone;
+    return write_version(n, g, false, replaces ? NODE_REPLACED : NODE_CREATED);
 }
 
 static enum node_status serve_delete(struct node *n, const struct serving *g) {
@@ -263,7 +257,7 @@ static enum node_status serve_delete(struct node *n, const struct serving *g) {
         observe(g->seen, &g->old);
         return NODE_NO_KEY;
     }
-    return write_version(n, g, true) ? NODE_DELETED : NODE_MEMORY_LIMIT;
+    return write_version(n, g, true, NODE_DELETED);
 }
 
 static enum node_status serve(struct node *n, const struct serving *g, struct answer *a) {
@@ -277,32 +271,37 @@ static enum node_status serve(struct node *n, const struct serving *g, struct an
     return NODE_NO_KEY;
 }
 
-/* Tries to serve; NODE_NOT_YET when it cannot be done here now. */
-static void attempt(struct node *n, const struct op *op, struct answer *a) {
-    struct serving g = {.op = op, .seen = &op->claim->metadata};
-    g.place = store_locate(n->store, op->key);
-    *a = (struct answer){.asked = op->claim->text};
-    a->shard = n->map->shard_of_slot[g.place.slot];
-    if (a->shard != n->shard) {
-        a->status = NODE_CANNOT_FORWARD;
-    } else if (!covers(n, op->claim)) {
+/* Tries to serve. False: it cannot be done here now; *a is the answer if it waits in vain. */
+static bool attempt(struct node *n, uint64_t token, const struct op *op, struct answer *a) {
+    struct serving g = {.op = op, .token = token, .seen = &op->claim->metadata};
+    g.place = store_locate(n->cluster.store, op->key);
+    *a = (struct answer){.asked = op->claim->text, .status = NODE_CANNOT_FORWARD};
+    a->shard = n->cluster.map->shard_of_slot[g.place.slot];
+    if (!n->cluster.is_decided || (a->shard == n->cluster.shard && !n->replica->synced)) {
+        return false;
+    }
+    if (a->shard != n->cluster.shard) return true;
+    if (!covers(n, op->claim, g.place.slot)) {
+        n->replica->pull_wanted = true;
         a->status = NODE_NOT_YET;
         a->missing = buffer_slice(&n->missing);
-    } else {
-        g.known = store_find(n->store, g.place, op->key, &g.old);
-        a->status = serve(n, &g, a);
-        a->metadata = g.seen;
+        return false;
     }
+    g.known = store_find(n->cluster.store, g.place, op->key, &g.old);
+    a->status = serve(n, &g, a);
+    a->metadata = g.seen;
+    if (a->status != NODE_BEGUN) cluster_prune(&n->cluster, g.seen);
+    return true;
 }
 
 /* Attempts a parked operation, by what is known now of the actors that it names. Its time was
  * judged when it came; the wall clock may have been set since, and that must not make it bad. */
-static void attempt_again(struct node *n, struct parked *p, struct answer *a) {
+static bool attempt_again(struct node *n, struct parked *p, struct answer *a) {
     struct json_reader r = json_reader_of(p->claim_text);
-    claim_read(&n->claim, &r, n->actors, UINT64_MAX);
+    claim_read(&n->claim, &r, n->cluster.actors, UINT64_MAX);
     assert(n->claim.form != CLAIM_BAD);
     p->op.claim = &n->claim;
-    attempt(n, &p->op, a);
+    return attempt(n, p->token, &p->op, a);
 }
 
 /* ---- Parking ---- */
@@ -326,7 +325,7 @@ static bool park(struct node *n, uint64_t token, const struct op *op) {
     p->next = NULL;
     p->token = token;
     p->deadline_ms = n->now_ms + n->park_ms;
-    p->tried_at = n->progress;
+    p->tried_at = n->replica->progress;
     p->size = size;
     p->op.kind = op->kind;
     p->op.key = copy_into(&at, op->key);
@@ -350,33 +349,81 @@ static struct parked *unpark(struct node *n, struct parked **link) {
     return p;
 }
 
+static void count_answer(struct node *n, enum op_kind kind, enum node_status status) {
+    n->stats.answered[kind][status]++;
+}
+
 enum node_taken node_submit(struct node *n, uint64_t token, const struct op *op,
                             struct answer *answer) {
-    attempt(n, op, answer);
-    if (answer->status == NODE_NOT_YET && park(n, token, op)) return NODE_PARKED;
-    n->stats.answered[op->kind][answer->status]++;
+    bool done = attempt(n, token, op, answer);
+    if (!done && park(n, token, op)) return NODE_PARKED;
+    if (answer->status == NODE_BEGUN) return NODE_UNDER_WAY;
+    count_answer(n, op->kind, answer->status);
     return NODE_ANSWERED;
 }
 
-bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer) {
-    free(n->ended);
-    n->ended = NULL;
-    for (struct parked **link = &n->parked; *link != NULL; link = &(*link)->next) {
-        struct parked *p = *link;
-        bool late = p->deadline_ms <= n->now_ms;
-        if (!late && p->tried_at == n->progress) continue;
-        p->tried_at = n->progress;
-        attempt_again(n, p, answer);
-        if (answer->status == NODE_NOT_YET && !late) continue;
-        n->ended = unpark(n, link);
-        n->stats.answered[p->op.kind][answer->status]++;
-        *token = p->token;
-        return true;
+/* A write that was under way is delivered; its client has now seen what it saw before, and it. */
+static void answer_write(struct node *n, const struct under_way *u, struct answer *a) {
+    struct metadata *seen = &n->claim.metadata;
+    claim_clear(&n->claim);
+    seen->time = hlc_max(u->time, u->hlc);
+    for (uint32_t i = 0; i < u->dots_len; i++)
+        vclock_set(&seen->clock, u->dots[i]);
+    for (uint32_t i = 0; i < u->maps_len; i++)
+        metadata_add_map(seen, u->maps[i]);
+    vclock_raise(&seen->clock, (struct dot){n->replica->actor, u->n});
+    cluster_prune(&n->cluster, seen);
+    enum node_status put = u->replaced ? NODE_REPLACED : NODE_CREATED;
+    *a = (struct answer){
+        .status = u->is_delete ? NODE_DELETED : put,
+        .shard = n->cluster.shard,
+        .metadata = seen,
+    };
+    count_answer(n, u->is_delete ? OP_DELETE : OP_PUT, a->status);
+}
+
+static bool take_write(struct node *n, uint64_t *token, struct answer *answer) {
+    struct under_way *u;
+    while ((u = replica_take_done(n->replica)) != NULL) {
+        bool cancelled = u->cancelled;
+        if (!cancelled) {
+            *token = u->token;
+            answer_write(n, u, answer);
+        }
+        free(u);
+        if (!cancelled) return true;
     }
     return false;
 }
 
+/* Attempts what is parked, so far as something has happened since or its time is up. */
+static bool take_parked(struct node *n, uint64_t *token, struct answer *answer) {
+    for (struct parked **link = &n->parked; *link != NULL;) {
+        struct parked *p = *link;
+        bool late = p->deadline_ms <= n->now_ms;
+        if (late || p->tried_at != n->replica->progress) {
+            p->tried_at = n->replica->progress;
+            if (attempt_again(n, p, answer) || late) {
+                free(n->ended);
+                n->ended = unpark(n, link);
+                if (answer->status == NODE_BEGUN) continue;
+                count_answer(n, p->op.kind, answer->status);
+                *token = p->token;
+                return true;
+            }
+        }
+        link = &p->next;
+    }
+    return false;
+}
+
+bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer) {
+    return take_write(n, token, answer) || take_parked(n, token, answer) ||
+           take_write(n, token, answer);
+}
+
 void node_cancel(struct node *n, uint64_t token) {
+    replica_cancel(n->replica, token);
     for (struct parked **link = &n->parked; *link != NULL; link = &(*link)->next) {
         if ((*link)->token == token) {
             free(unpark(n, link));
@@ -388,57 +435,75 @@ void node_cancel(struct node *n, uint64_t token) {
 /* ---- View and shards ---- */
 
 const struct peers *node_view(const struct node *n) {
-    return &n->peers;
+    return &n->cluster.peers;
 }
 
 enum peers_added node_view_add(struct node *n, const struct address *address) {
-    enum peers_added added = peers_add(&n->peers, address, n->now_ms);
-    if (added == PEERS_ADDED) note(n, "view: in, by request: ", address);
+    enum peers_added added = peers_add(&n->cluster.peers, address, false);
+    if (added == PEERS_ADDED) notes_put(&n->cluster.notes, "view: in, by request: ", address);
     return added;
 }
 
+/* Would a shard be left without any live member? */
+static bool is_last_member(const struct node *n, const struct address *address) {
+    const struct map *m = n->cluster.map;
+    uint32_t shard = map_shard_of_node(m, address), others = 0;
+    const struct peer *p = peers_find(&n->cluster.peers, address);
+    if (shard == SHARD_NONE || p == NULL || !peer_in_view(p)) return false;
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        const struct peer *other = peers_find(&n->cluster.peers, &m->nodes[i]);
+        others +=
+            m->shard_of_node[i] == shard && other != p && other != NULL && peer_in_view(other);
+    }
+    return others == 0;
+}
+
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
-    /* Nobody else is ever heard yet, so this node is the last live member of its shard. */
-    if (address_compare(address, &n->self) == 0) return NODE_REMOVED_LAST_MEMBER;
-    if (!peers_remove(&n->peers, address)) return NODE_REMOVED_UNKNOWN;
-    note(n, "view: out, by request: ", address);
+    const struct peer *p = peers_find(&n->cluster.peers, address);
+    bool known = p != NULL &&
+                 (peer_is_listed(&n->cluster.peers, p) || map_has_node(n->cluster.map, address));
+    if (!known || p->state == PEER_STRUCK) return NODE_REMOVED_UNKNOWN;
+    if (p->state == PEER_SELF || is_last_member(n, address)) return NODE_REMOVED_LAST_MEMBER;
+    cluster_remove(&n->cluster, address);
+    notes_put(&n->cluster.notes, "view: out, by request: ", address);
     return NODE_REMOVED;
 }
 
 const struct map *node_map(const struct node *n) {
-    return n->map;
+    return n->cluster.map;
 }
 
 uint32_t node_shard(const struct node *n) {
-    return n->shard;
+    return n->cluster.shard;
 }
 
 bool node_owns_slot(const struct node *n, uint32_t slot) {
-    return n->map->shard_of_slot[slot] == n->shard;
+    return n->cluster.map->shard_of_slot[slot] == n->cluster.shard;
 }
 
 bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys) {
-    if (shard != n->shard) return false;
+    if (shard != n->cluster.shard || !n->replica->synced) return false;
     *keys = 0;
     for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
-        if (node_owns_slot(n, slot)) *keys += store_slot_live(n->store, slot);
+        if (node_owns_slot(n, slot)) *keys += store_slot_live(n->cluster.store, slot);
     }
     return true;
 }
 
 enum node_joined node_add_member(struct node *n, uint32_t shard, const struct address *address) {
-    uint32_t now = map_shard_of_node(n->map, address);
-    if (!peers_has(&n->peers, address)) return NODE_JOIN_NOT_IN_VIEW;
+    uint32_t now = map_shard_of_node(n->cluster.map, address);
+    if (!peers_lists(&n->cluster.peers, address)) return NODE_JOIN_NOT_IN_VIEW;
     if (now == shard) return NODE_JOINED;
     if (now != SHARD_NONE) return NODE_JOIN_OTHER_SHARD;
-    return NODE_JOIN_UNREACHABLE; /* listed, but never heard: it cannot be given a map */
+    return NODE_JOIN_UNREACHABLE; /* joining by request is not built yet */
 }
 
 enum node_resharded node_reshard(struct node *n, uint32_t shard_count) {
-    (void)n;
-    uint32_t live_nodes = 1; /* nobody else is ever heard yet */
-    return live_nodes < NODE_SHARD_NODES_MIN * shard_count ? NODE_RESHARD_TOO_FEW_NODES
-                                                           : NODE_RESHARDED;
+    uint32_t live_nodes = 0;
+    for (uint32_t i = 0; i < n->cluster.peers.count; i++)
+        live_nodes += peer_in_view(n->cluster.peers.list[i]);
+    if (live_nodes < NODE_SHARD_NODES_MIN * shard_count) return NODE_RESHARD_TOO_FEW_NODES;
+    return shard_count == n->cluster.map->shard_count ? NODE_RESHARDED : NODE_RESHARD_NOT_BUILT;
 }
 
 /* ---- Reports ---- */
@@ -448,84 +513,43 @@ const struct node_stats *node_stats(const struct node *n) {
 }
 
 const struct store *node_store(const struct node *n) {
-    return n->store;
+    return n->cluster.store;
 }
 
 const struct address *node_self(const struct node *n) {
-    return &n->self;
+    return &n->cluster.peers.self;
 }
 
 const struct actors *node_actors(const struct node *n) {
-    return n->actors;
+    return n->cluster.actors;
+}
+
+const struct replica_stats *node_replica_stats(const struct node *n) {
+    return &n->replica->stats;
+}
+
+bool node_ready(const struct node *n) {
+    return n->cluster.is_decided && n->replica->synced;
+}
+
+bool node_provisional(const struct node *n) {
+    return n->replica->provisional;
+}
+
+const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
+    return replica_clock(n->replica, slot);
+}
+
+uint32_t node_held_back(const struct node *n) {
+    return n->replica->held_count;
+}
+
+uint32_t node_under_way(const struct node *n) {
+    return n->replica->under_way_count;
 }
 
 uint32_t node_learn_actor(struct node *n, uint64_t id, const struct address *node, uint64_t boot,
                           uint64_t group) {
-    n->progress++;
-    return actors_learn(n->actors, id, node, boot, group);
-}
-
-/* ---- Links ---- */
-
-struct link {
-    int nothing;
-};
-
-void node_end_turn(struct node *n) {
-    (void)n;
-}
-struct link *node_link_accepted(struct node *n) {
-    (void)n;
-    return NULL;
-}
-void node_link_connected(struct node *n, struct link *l) {
-    (void)n;
-    (void)l;
-}
-size_t node_link_received(struct node *n, struct link *l, struct slice bytes) {
-    (void)n;
-    (void)l;
-    return bytes.len;
-}
-void node_link_closed(struct node *n, struct link *l, bool refused) {
-    (void)n;
-    (void)l;
-    (void)refused;
-}
-struct slice node_link_output(const struct link *l) {
-    (void)l;
-    return (struct slice){0};
-}
-void node_link_sent(struct node *n, struct link *l, size_t bytes) {
-    (void)n;
-    (void)l;
-    (void)bytes;
-}
-bool node_take_order(struct node *n, struct link_order *order) {
-    (void)n;
-    (void)order;
-    return false;
-}
-void node_stop(struct node *n) {
-    (void)n;
-}
-bool node_ready(const struct node *n) {
-    (void)n;
-    return true;
-}
-bool node_provisional(const struct node *n) {
-    (void)n;
-    return false;
-}
-const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
-    (void)slot;
-    return &n->delivered;
-}
-uint32_t node_held_back(const struct node *n) {
-    (void)n;
-    return 0;
-}
-uint32_t node_under_way(const struct node *n) {
-    (void)n;
-    return 0;
+    n->replica->progress++;
+    return actors_learn(n->cluster.actors, id, node, boot, group);
 }

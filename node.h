@@ -13,11 +13,7 @@
 #ifndef KVS_NODE_H
 #define KVS_NODE_H
 
-#include "address.h"
-#include "metadata.h"
-#include "peer.h"
-#include "shard.h"
-#include "store.h"
+#include "cluster.h"
 
 #define NODE_PARKED_MAX       1024               /* operations waiting at once */
 #define NODE_PARKED_BYTES_MAX (64 * 1024 * 1024) /* and what they hold together */
@@ -30,11 +26,12 @@ struct node_config {
     uint32_t shard_count;      /* 0: not given, the automatic map */
     uint64_t memory_bytes_max; /* 0: no limit */
     uint32_t park_ms;
-    uint32_t readmit_ms;      /* a node that was cut off is heard this long before it is back */
-    struct slice cluster;     /* nodes of another name are refused; borrowed */
-    uint32_t ring_writes_max; /* delivered writes kept for those who missed them; 0: the default */
-    uint64_t boot;            /* a fresh random number for this process start; not 0 */
-    struct hash_seed seed;    /* of the store's tables */
+    uint32_t readmit_ms;        /* a node that was cut off is heard this long before it is back */
+    struct slice cluster;       /* nodes of another name are refused; borrowed */
+    uint32_t ring_writes_max;   /* delivered writes kept for who missed them; 0: the default */
+    uint32_t over_actors_max;   /* CLUSTER_OVER_ACTORS, if 0 */
+    uint64_t boot;              /* a fresh random number for this process start; not 0 */
+    struct hash_seed seed;      /* of the store's tables */
     uint64_t (*random64)(void); /* for the ids of actors */
 };
 
@@ -73,6 +70,7 @@ enum node_status {
     NODE_NOT_YET,        /* dependencies are missing here */
     NODE_CANNOT_FORWARD, /* nobody of the owning shard is reachable */
     NODE_MEMORY_LIMIT,
+    NODE_BEGUN, /* inside the node only: a write is under way */
     NODE_STATUSES,
 };
 
@@ -102,7 +100,7 @@ enum node_taken node_submit(struct node *n, uint64_t token, const struct op *op,
 /* The next operation that has ended waiting, if any. */
 bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer);
 
-/* Nobody waits for the answer any more. */
+/* Nobody waits for the answer any more; a write that is under way goes on. */
 void node_cancel(struct node *n, uint64_t token);
 
 /* ---- Links: the connections between nodes ----
@@ -111,8 +109,6 @@ void node_cancel(struct node *n, uint64_t token);
  * that the other dialled; backwards goes only the answer to the handshake. The shell moves the
  * bytes, the node decides what they mean, whom to dial and what to close. A link belongs to the
  * node; after node_link_closed(), and after the order LINK_CLOSE was taken, it is gone. */
-
-struct link;
 
 struct link *node_link_accepted(struct node *n); /* somebody has connected to the peer port */
 void node_link_connected(struct node *n, struct link *l); /* LINK_DIAL has succeeded */
@@ -126,14 +122,6 @@ void node_link_closed(struct node *n, struct link *l, bool refused);
 
 struct slice node_link_output(const struct link *l); /* to be sent; borrowed until the next call */
 void node_link_sent(struct node *n, struct link *l, size_t bytes); /* that much of it has gone */
-
-enum link_order_kind { LINK_DIAL, LINK_CLOSE };
-
-struct link_order {
-    enum link_order_kind kind;
-    struct link *link; /* LINK_DIAL: the one to come; LINK_CLOSE: forget it, it is freed */
-    struct address to; /* LINK_DIAL */
-};
 
 /* What the shell has to do next, if anything: asked after each step. */
 bool node_take_order(struct node *n, struct link_order *order);
@@ -164,7 +152,7 @@ enum node_joined {
 };
 enum node_joined node_add_member(struct node *n, uint32_t shard, const struct address *address);
 
-enum node_resharded { NODE_RESHARDED, NODE_RESHARD_TOO_FEW_NODES };
+enum node_resharded { NODE_RESHARDED, NODE_RESHARD_TOO_FEW_NODES, NODE_RESHARD_NOT_BUILT };
 enum node_resharded node_reshard(struct node *n, uint32_t shard_count);
 
 /* ---- What the shell and its reports look at ---- */
@@ -179,6 +167,7 @@ struct node_stats {
 struct slice node_take_notes(struct node *n);
 
 const struct node_stats *node_stats(const struct node *n);
+const struct replica_stats *node_replica_stats(const struct node *n);
 const struct store *node_store(const struct node *n);
 const struct address *node_self(const struct node *n);
 const struct actors *node_actors(const struct node *n);

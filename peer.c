@@ -256,6 +256,13 @@ bool peer_is_listed(const struct peers *ps, const struct peer *p) {
     return peer_in_view(p) || (expected && p->listed_until_ms > ps->now_ms);
 }
 
+uint32_t peers_listed_count(const struct peers *ps) {
+    uint32_t listed = 0;
+    for (uint32_t i = 0; i < ps->count; i++)
+        listed += peer_is_listed(ps, ps->list[i]);
+    return listed;
+}
+
 bool peers_lists(const struct peers *ps, const struct address *address) {
     const struct peer *p = peers_find(ps, address);
     return p != NULL && peer_is_listed(ps, p);
@@ -296,6 +303,15 @@ enum peers_added peers_add(struct peers *ps, const struct address *address, bool
     return PEERS_ADDED;
 }
 
+void peers_know(struct peers *ps, const struct address *address) {
+    struct peer *p = peers_find(ps, address);
+    if (p == NULL) {
+        p = insert(ps, address);
+        if (p != NULL) p->state = PEER_DOWN;
+    }
+    if (p != NULL) p->is_member = true;
+}
+
 bool peers_strike(struct peers *ps, const struct address *address) {
     struct peer *p = peers_find(ps, address);
     if (p == NULL || p->state == PEER_SELF || p->state == PEER_STRUCK) return false;
@@ -314,7 +330,7 @@ void peers_connected(struct peers *ps, struct link *l) {
     if (l->state != LINK_DIALLING) return; /* given up meanwhile */
     l->state = LINK_GREETING;
     struct wire_hello hello = {
-        .version = WIRE_VERSION,
+        .version = WIRE_PROTOCOL_VERSION,
         .boot = ps->boot,
         .cluster = ps->cluster,
         .caller = ps->self,
@@ -325,7 +341,7 @@ void peers_connected(struct peers *ps, struct link *l) {
 
 /* Why a caller is not let in, or NULL. */
 static const char *refusal(const struct peers *ps, const struct wire_hello *hello) {
-    if (hello->version != WIRE_VERSION) return "another version of the protocol";
+    if (hello->version != WIRE_PROTOCOL_VERSION) return "another version of the protocol";
     if (!slice_equal(hello->cluster, ps->cluster)) return "another cluster";
     if (address_compare(&hello->callee, &ps->self) != 0) return "this is another node";
     if (address_compare(&hello->caller, &ps->self) == 0) return "that address is mine";
@@ -344,7 +360,8 @@ static void refuse(struct peers *ps, struct link *l, const char *why,
     if (p != NULL && p->refusal_noted_ms > ps->now_ms) return;
     if (p != NULL) p->refusal_noted_ms = ps->now_ms + 60000;
     notes_put(ps->notes, why, NULL);
-    notes_put(ps->notes, "peer: refused a caller: that was ", hello == NULL ? NULL : &hello->caller);
+    notes_put(ps->notes, "peer: refused a caller: that was ",
+              hello == NULL ? NULL : &hello->caller);
 }
 
 void peers_on_hello(struct peers *ps, struct link *l, struct slice body) {
@@ -446,7 +463,8 @@ static void judge(struct peers *ps, struct peer *p) {
     bool silent = p->heard_ms + PEER_SILENT_MS <= ps->now_ms;
     switch (p->state) {
     case PEER_UP:
-        if (silent) peers_take_down(ps, p, "view: out, silent: ");
+        if (silent)
+            peers_take_down(ps, p, "view: out, silent: ");
         else if (p->owes_since_ms != UINT64_MAX && p->owes_since_ms + PEER_SILENT_MS <= ps->now_ms)
             peers_take_down(ps, p, "view: out, acknowledges nothing: ");
         break;

@@ -26,16 +26,17 @@
 #include "notes.h"
 #include "row.h"
 
-#define PEER_UNHEARD_MS    10000 /* how long a node that was never heard stays listed */
-#define PEER_SILENT_MS     1000  /* heard nothing for this long: down */
-#define PEER_DIAL_MS       500   /* a dial, or a handshake, is given up after this */
-#define PEER_REDIAL_MS     200   /* and tried again after this */
-#define PEER_REFUSED_MS    1000  /* the same after it was refused with a reason */
-#define PEER_OLD_BOOTS     16    /* past boots remembered of one node */
-#define PEER_TICK_MS       50
-#define PEER_LATE_MS       300 /* a turn this late judges nobody */
-#define PEERS_MAX          1024
-#define LINK_OUTPUT_MAX    (64 * 1024 * 1024) /* a peer that takes nothing is disconnected */
+#define PEER_UNHEARD_MS  10000 /* how long a node that was never heard stays listed */
+#define PEER_SILENT_MS   1000  /* heard nothing for this long: down */
+#define PEER_DIAL_MS     500   /* a dial, or a handshake, is given up after this */
+#define PEER_REDIAL_MS   200   /* and tried again after this */
+#define PEER_REFUSED_MS  1000  /* the same after it was refused with a reason */
+#define PEER_OLD_BOOTS   16    /* past boots remembered of one node */
+#define PEER_TICK_MS     50
+#define PEER_LATE_MS     300 /* a turn this late judges nobody */
+#define PEERS_MAX        1024
+#define LINK_OUTPUT_KEEP (256 * 1024)       /* a larger buffer is given back when it is empty */
+#define LINK_OUTPUT_MAX  (64 * 1024 * 1024) /* a peer that takes nothing is disconnected */
 
 enum peer_state { PEER_SELF, PEER_EXPECTED, PEER_UP, PEER_PROBATION, PEER_DOWN, PEER_STRUCK };
 
@@ -59,7 +60,7 @@ struct link {
     uint32_t actors_told; /* how many of the registry were introduced on this link */
     struct slots images;  /* that the other side has asked for and that were not sent yet */
     bool images_due;
-    struct buffer image; /* of a slot, while it arrives: the frames of its versions... */
+    struct buffer image;      /* of a slot, while it arrives: the frames of its versions... */
     struct buffer image_head; /* ...and the body of the WIRE_SLOT before them */
     uint64_t asked_map_id;    /* in the pull that is being answered */
 };
@@ -73,19 +74,19 @@ struct peer {
     uint32_t old_boot_count;
     uint64_t listed_until_ms; /* though it is not in view */
     uint64_t heard_ms, heard_since_ms;
-    uint64_t dial_ms;         /* not before */
+    uint64_t dial_ms; /* not before */
     uint64_t refusal_noted_ms;
-    struct link *to, *from;   /* dialled by this node; by the peer */
-    struct row row;           /* its last one */
+    struct link *to, *from; /* dialled by this node; by the peer */
+    struct row row;         /* its last one */
 
     /* What the group keeps about it (replica.h). */
-    bool is_fed;             /* it gets writes as they are made, on the link `to` */
-    uint32_t actor;          /* its present source of writes, or ACTOR_NONE */
-    uint64_t acked;          /* of this node's writes, by it: delivered there */
-    uint64_t ack_told;       /* of its writes, to it on the link `to` */
-    uint64_t owes_since_ms;  /* an acknowledgement; UINT64_MAX: nothing */
-    struct row target;       /* its first row after it came into view, while this node catches up */
-    bool is_met;             /* this node has had all that it had */
+    bool is_fed;            /* it gets writes as they are made, on the link `to` */
+    uint32_t actor;         /* its present source of writes, or ACTOR_NONE */
+    uint64_t acked;         /* of this node's writes, by it: delivered there */
+    uint64_t ack_told;      /* of its writes, to it on the link `to` */
+    uint64_t owes_since_ms; /* an acknowledgement; UINT64_MAX: nothing */
+    struct row target;      /* its first row after it came into view, while this node catches up */
+    bool is_met;            /* this node has had all that it had */
 };
 
 struct peers {
@@ -96,13 +97,13 @@ struct peers {
     struct notes *notes; /* borrowed */
     uint64_t now_ms, tick_ms;
     uint64_t started_ms;
-    bool group_found; /* a running group was heard, and its view taken over */
-    bool rows_due;    /* something that rows tell has changed */
-    uint64_t row_ms;  /* when the next row is due anyway */
+    bool group_found;   /* a running group was heard, and its view taken over */
+    bool rows_due;      /* something that rows tell has changed */
+    uint64_t row_ms;    /* when the next row is due anyway */
     struct peer **list; /* owned; sorted by address, self among them */
     uint32_t count, cap;
-    struct link *links;   /* owned */
-    struct link *closed;  /* the one whose LINK_CLOSE was taken last */
+    struct link *links;  /* owned */
+    struct link *closed; /* the one whose LINK_CLOSE was taken last */
 };
 
 struct peers_config {
@@ -126,11 +127,14 @@ enum peers_added { PEERS_ADDED, PEERS_ALREADY_PRESENT, PEERS_FULL };
 
 /* Lists a node by request or because VIEW or a map names it (`is_member`). */
 enum peers_added peers_add(struct peers *ps, const struct address *address, bool is_member);
+/* Dials a node that a map names, for ever; lists nothing. */
+void peers_know(struct peers *ps, const struct address *address);
 bool peers_strike(struct peers *ps, const struct address *address); /* false: not known, or self */
 
 struct peer *peers_find(const struct peers *ps, const struct address *address); /* or NULL */
 bool peer_in_view(const struct peer *p);
 bool peer_is_listed(const struct peers *ps, const struct peer *p); /* in view, or expected */
+uint32_t peers_listed_count(const struct peers *ps);
 bool peers_lists(const struct peers *ps, const struct address *address);
 void peers_take_down(struct peers *ps, struct peer *p, const char *why);
 

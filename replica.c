@@ -88,7 +88,8 @@ void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
     r->mates = bytes_realloc(r->mates, map->node_count * sizeof(struct peer *));
     for (uint32_t i = 0; i < map->node_count; i++) {
         struct peer *p = peers_find(r->peers, &map->nodes[i]);
-        if (map->shard_of_node[i] != shard || shard == SHARD_NONE || p->state == PEER_SELF) continue;
+        if (map->shard_of_node[i] != shard || shard == SHARD_NONE || p->state == PEER_SELF)
+            continue;
         r->mates[r->mate_count++] = p;
     }
     if (same) return;
@@ -145,8 +146,10 @@ static void feed(struct replica *r, struct peer *p) {
 static void feed_mates(struct replica *r) {
     for (uint32_t i = 0; i < r->mate_count; i++) {
         struct peer *p = r->mates[i];
-        if (!peer_in_view(p)) p->is_fed = false;
-        else if (!p->is_fed && peer_output(p) != NULL) feed(r, p);
+        if (!peer_in_view(p))
+            p->is_fed = false;
+        else if (!p->is_fed && peer_output(p) != NULL)
+            feed(r, p);
     }
 }
 
@@ -229,8 +232,8 @@ static bool understand(const struct replica *r, struct slice body, struct incomi
 
 static struct incoming understand_kept(const struct replica *r, const struct kept *k) {
     struct incoming in;
-    bool good = understand(r, (struct slice){k->frame + WIRE_HEAD_BYTES, k->len - WIRE_HEAD_BYTES},
-                           &in);
+    bool good =
+        understand(r, (struct slice){k->frame + WIRE_HEAD_BYTES, k->len - WIRE_HEAD_BYTES}, &in);
     assert(good);
     (void)good;
     return in;
@@ -253,8 +256,7 @@ static bool depends_on_missing(const struct replica *r, const struct incoming *i
 }
 
 /* HAS_GAP and HAS_DEPS: *missing is a dot that it waits for. */
-static enum verdict judge(const struct replica *r, const struct incoming *in,
-                          struct dot *missing) {
+static enum verdict judge(const struct replica *r, const struct incoming *in, struct dot *missing) {
     const struct vclock *here = parts_clock(&r->parts, in->slot);
     if (here == NULL || actors_get(r->actors, in->dot.actor)->group != r->group) {
         return IS_ELSEWHERE;
@@ -366,8 +368,8 @@ bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing
 static void hold_back(struct replica *r, const struct incoming *in, struct slice frame) {
     uint32_t i = held_place(r, in->dot);
     bool known = replica_holds_back(r, in->dot);
-    bool room = r->held_count < REPLICA_HELD_MAX &&
-                r->held_bytes + frame.len <= REPLICA_HELD_BYTES_MAX;
+    bool room =
+        r->held_count < REPLICA_HELD_MAX && r->held_bytes + frame.len <= REPLICA_HELD_BYTES_MAX;
     if (known || !room) return;
     if (r->held_count == r->held_cap) {
         r->held_cap = r->held_cap == 0 ? 16 : r->held_cap * 2;
@@ -420,8 +422,7 @@ bool replica_is_alone(const struct replica *r) {
 
 uint32_t replica_actor(struct replica *r) {
     if (r->actor == ACTOR_NONE) {
-        r->actor =
-            actors_learn(r->actors, r->random64(), &r->peers->self, r->boot, r->group);
+        r->actor = actors_learn(r->actors, r->random64(), &r->peers->self, r->boot, r->group);
     }
     return r->actor;
 }
@@ -547,7 +548,10 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
         keep_in_ring(r, keep(&in, frame));
         replica_release_held(r);
         break;
-    case HAS_GAP: r->pull_wanted = true; hold_back(r, &in, frame); break;
+    case HAS_GAP:
+        r->pull_wanted = true;
+        hold_back(r, &in, frame);
+        break;
     case HAS_DEPS: hold_back(r, &in, frame); break;
     case IS_ELSEWHERE: break;
     }
@@ -570,8 +574,7 @@ static void acknowledge(struct replica *r, struct peer *p) {
     uint64_t n = parts_least(&r->parts, p->actor);
     if (n <= p->ack_told) return;
     p->ack_told = n;
-    wire_put_ack(replica_output(r, p),
-                 (struct wire_dot){actors_get(r->actors, p->actor)->id, n});
+    wire_put_ack(replica_output(r, p), (struct wire_dot){actors_get(r->actors, p->actor)->id, n});
 }
 
 /* ---- Turns ---- */
@@ -580,8 +583,8 @@ static void acknowledge(struct replica *r, struct peer *p) {
 static void note_debts(struct replica *r) {
     for (uint32_t i = 0; i < r->mate_count; i++) {
         struct peer *p = r->mates[i];
-        bool owes = p->is_fed && p->row.synced && r->under_way != NULL &&
-                    p->acked < r->under_way->n;
+        bool owes =
+            p->is_fed && p->row.synced && r->under_way != NULL && p->acked < r->under_way->n;
         if (owes && p->owes_since_ms == UINT64_MAX) p->owes_since_ms = r->peers->now_ms;
     }
 }

@@ -22,10 +22,10 @@
 #include "peer.h"
 #include "store.h"
 
-#define REPLICA_HELD_MAX         4096               /* writes held back; later ones are pulled */
-#define REPLICA_HELD_BYTES_MAX   (64 * 1024 * 1024) /* and their bytes */
-#define REPLICA_RING_WRITES_MAX  65536
-#define REPLICA_RING_BYTES_MAX   (16 * 1024 * 1024)
+#define REPLICA_HELD_MAX        4096               /* writes held back; later ones are pulled */
+#define REPLICA_HELD_BYTES_MAX  (64 * 1024 * 1024) /* and their bytes */
+#define REPLICA_RING_WRITES_MAX 65536
+#define REPLICA_RING_BYTES_MAX  (16 * 1024 * 1024)
 #define REPLICA_PULL_MS         300 /* a pull that brings nothing for this long is over */
 
 struct kept; /* a write whose frame is kept */
@@ -33,16 +33,16 @@ struct kept; /* a write whose frame is kept */
 /* A write of this node that a client may wait for. */
 struct under_way {
     struct under_way *next;
-    struct kept *write;  /* owned until it is delivered */
+    struct kept *write; /* owned until it is delivered */
     uint64_t token;
-    bool cancelled;      /* nobody waits for the answer */
+    bool cancelled; /* nobody waits for the answer */
     bool is_delete;
-    bool replaced;       /* once delivered: there was a value before */
-    uint64_t time;       /* of what the client has seen, then the dots and maps of that */
+    bool replaced; /* once delivered: there was a value before */
+    uint64_t time; /* of what the client has seen, then the dots and maps of that */
     uint32_t dots_len, maps_len;
-    struct dot *dots;    /* in the same allocation */
+    struct dot *dots; /* in the same allocation */
     struct map_ref *maps;
-    uint64_t n, hlc;     /* of the write */
+    uint64_t n, hlc; /* of the write */
 };
 
 struct replica_stats {
@@ -50,7 +50,7 @@ struct replica_stats {
 };
 
 struct replica {
-    struct peers *peers;   /* borrowed, as the next three */
+    struct peers *peers; /* borrowed, as the next three */
     struct actors *actors;
     struct store *store;
     struct notes *notes;
@@ -62,12 +62,12 @@ struct replica {
     uint64_t map_id;     /* that it lives by */
     struct peer **mates; /* owned array: the other members, up or down */
     uint32_t mate_count;
-    struct slots slots;  /* of the group */
+    struct slots slots; /* of the group */
 
     uint64_t hlc;
-    struct parts parts;  /* D */
-    uint32_t actor;      /* of this boot in this group; ACTOR_NONE before the first write */
-    uint64_t assigned;   /* the number of its last write */
+    struct parts parts; /* D */
+    uint32_t actor;     /* of this boot in this group; ACTOR_NONE before the first write */
+    uint64_t assigned;  /* the number of its last write */
     struct under_way *under_way, **under_way_end;
     uint32_t under_way_count;
     struct under_way *done, **done_end; /* delivered, not yet answered */
@@ -86,7 +86,7 @@ struct replica {
     struct peer *pull_from;
     uint32_t pull_turn; /* whom to ask for what nobody shows */
     uint64_t pull_until_ms;
-    bool pull_wanted; /* somebody waits for what is missing */
+    bool pull_wanted;  /* somebody waits for what is missing */
     uint64_t progress; /* counts the steps after which a waiting operation may succeed */
     struct replica_stats stats;
 

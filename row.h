@@ -17,12 +17,12 @@ struct row_part {
 };
 
 struct row {
-    bool is_heard; /* there is one */
-    bool synced;   /* its sender holds its group and serves */
-    bool hears_me; /* its sender would have this node in its view */
+    bool is_heard;      /* there is one */
+    bool synced;        /* its sender holds its group and serves */
+    bool hears_me;      /* its sender would have this node in its view */
     struct vclock held; /* the first write of each actor that waits for others there */
-    uint64_t map_id; /* that its sender lives by; 0: none yet */
-    uint64_t *maps;  /* all that its sender knows */
+    uint64_t map_id;    /* that its sender lives by; 0: none yet */
+    uint64_t *maps;     /* all that its sender knows */
     uint32_t map_count;
     struct row_peer *peers;
     uint32_t peer_count;

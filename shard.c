@@ -47,6 +47,7 @@ struct map *map_create_first(const struct address *nodes, uint32_t node_count, u
     assert(shard_count >= 1 && shard_count <= SHARD_COUNT_MAX && shard_count <= node_count);
     struct map *m = bytes_alloc_zeroed(sizeof *m);
     m->epoch = 1;
+    m->live_count = node_count;
     m->is_explicit = is_explicit;
     m->shard_count = shard_count;
     m->node_count = node_count;
@@ -70,6 +71,189 @@ void map_free(struct map *m) {
     free(m->nodes);
     free(m->shard_of_node);
     free(m);
+}
+
+/* ---- Later maps ---- */
+
+static void add_node(struct map *m, const struct address *node, uint32_t shard) {
+    uint32_t i = m->node_count++;
+    for (; i > 0 && address_compare(&m->nodes[i - 1], node) > 0; i--) {
+        m->nodes[i] = m->nodes[i - 1];
+        m->shard_of_node[i] = m->shard_of_node[i - 1];
+    }
+    m->nodes[i] = *node;
+    m->shard_of_node[i] = shard;
+}
+
+static void name_later_map(struct map *m) {
+    struct buffer canonical = {0};
+    map_encode(&canonical, m);
+    m->id = name_of(buffer_slice(&canonical));
+    buffer_free(&canonical);
+}
+
+struct map *map_derive(const struct map *from, const struct map_change *change) {
+    struct map *m = bytes_alloc(sizeof *m);
+    uint32_t nodes_max = from->node_count + change->add_count;
+    *m = *from;
+    m->epoch++;
+    m->live_count = change->live_count;
+    m->proposer = *change->proposer;
+    m->nonce = change->nonce;
+    m->nodes = bytes_alloc(nodes_max * sizeof *m->nodes);
+    m->shard_of_node = bytes_alloc(nodes_max * sizeof *m->shard_of_node);
+    m->node_count = 0;
+    for (uint32_t i = 0; i < from->node_count; i++) {
+        const struct address *node = &from->nodes[i];
+        if (change->remove != NULL && address_compare(node, change->remove) == 0) continue;
+        add_node(m, node, from->shard_of_node[i]);
+    }
+    for (uint32_t i = 0; i < change->add_count; i++)
+        add_node(m, &change->add[i], change->shard);
+    name_later_map(m);
+    return m;
+}
+
+bool map_less(const struct map *a, const struct map *b) {
+    if (a->is_explicit != b->is_explicit) return b->is_explicit;
+    if (a->epoch != b->epoch) return a->epoch < b->epoch;
+    if (a->live_count != b->live_count) return a->live_count < b->live_count;
+    int proposers = address_compare(&a->proposer, &b->proposer);
+    if (proposers != 0) return proposers < 0;
+    if (a->nonce != b->nonce) return a->nonce < b->nonce;
+    return a->id < b->id;
+}
+
+/* ---- Maps as bytes ---- */
+
+static void put_number(struct buffer *out, uint64_t number, unsigned bytes) {
+    for (unsigned i = bytes; i-- > 0;)
+        buffer_put_char(out, (char)(number >> (8 * i)));
+}
+
+static void put_text(struct buffer *out, struct slice text) {
+    put_number(out, text.len, 2);
+    buffer_put(out, text);
+}
+
+void map_encode(struct buffer *out, const struct map *m) {
+    put_number(out, m->is_explicit, 1);
+    put_number(out, m->epoch, 4);
+    put_number(out, m->live_count, 4);
+    put_text(out, address_text(&m->proposer));
+    put_number(out, m->nonce, 8);
+    put_number(out, m->shard_count, 1);
+    for (uint32_t s = 0; s < m->shard_count; s++)
+        put_number(out, m->group[s], 8);
+    put_number(out, m->node_count, 2);
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        put_text(out, address_text(&m->nodes[i]));
+        put_number(out, m->shard_of_node[i] == SHARD_NONE ? UINT8_MAX : m->shard_of_node[i], 1);
+    }
+    buffer_put(out, (struct slice){(const char *)m->shard_of_slot, sizeof m->shard_of_slot});
+}
+
+/* Reading: whatever does not fit sets `bad`, and then everything reads as 0. */
+struct map_reader {
+    struct slice rest;
+    bool bad;
+};
+
+static struct slice take_bytes(struct map_reader *r, size_t count) {
+    if (r->bad || r->rest.len < count) {
+        r->bad = true;
+        return (struct slice){0};
+    }
+    struct slice taken = {r->rest.at, count};
+    r->rest = (struct slice){r->rest.at + count, r->rest.len - count};
+    return taken;
+}
+
+static uint64_t take_number(struct map_reader *r, unsigned bytes) {
+    struct slice s = take_bytes(r, bytes);
+    uint64_t number = 0;
+    for (size_t i = 0; i < s.len; i++)
+        number = number << 8 | (unsigned char)s.at[i];
+    return number;
+}
+
+static struct slice take_text(struct map_reader *r) {
+    return take_bytes(r, (size_t)take_number(r, 2));
+}
+
+static void take_node(struct map_reader *r, struct map *m) {
+    struct address node;
+    struct slice text = take_text(r);
+    uint64_t shard = take_number(r, 1);
+    bool good = !r->bad && address_parse(text, &node) == NULL &&
+                slice_equal(address_text(&node), text) &&
+                (shard < m->shard_count || shard == UINT8_MAX) &&
+                (m->node_count == 0 || address_compare(&m->nodes[m->node_count - 1], &node) < 0);
+    r->bad = r->bad || !good;
+    if (good) add_node(m, &node, shard == UINT8_MAX ? SHARD_NONE : (uint32_t)shard);
+}
+
+static void take_slots(struct map_reader *r, struct map *m) {
+    struct slice slots = take_bytes(r, sizeof m->shard_of_slot);
+    for (size_t s = 0; s < slots.len; s++) {
+        m->shard_of_slot[s] = (uint8_t)slots.at[s];
+        r->bad = r->bad || m->shard_of_slot[s] >= m->shard_count;
+    }
+}
+
+static void take_map(struct map_reader *r, struct map *m) {
+    m->is_explicit = take_number(r, 1) == 1;
+    m->epoch = (uint32_t)take_number(r, 4);
+    m->live_count = (uint32_t)take_number(r, 4);
+    struct slice proposer = take_text(r);
+    if (proposer.len > 0 && address_parse(proposer, &m->proposer) != NULL) r->bad = true;
+    m->nonce = take_number(r, 8);
+    m->shard_count = (uint32_t)take_number(r, 1);
+    if (m->shard_count < 1 || m->shard_count > SHARD_COUNT_MAX || m->epoch < 1) r->bad = true;
+    for (uint32_t s = 0; s < m->shard_count && !r->bad; s++)
+        m->group[s] = take_number(r, 8);
+    uint64_t nodes = take_number(r, 2);
+    if (nodes > r->rest.len) r->bad = true; /* a node takes bytes */
+    m->nodes = bytes_alloc((r->bad ? 0 : nodes) * sizeof *m->nodes + 1);
+    m->shard_of_node = bytes_alloc((r->bad ? 0 : nodes) * sizeof *m->shard_of_node + 1);
+    for (uint64_t i = 0; i < nodes && !r->bad; i++)
+        take_node(r, m);
+    take_slots(r, m);
+}
+
+/* A first map must be the one that everybody computes from its nodes. */
+static bool name_decoded(struct map *m, struct slice bytes) {
+    if (m->epoch > 1) {
+        m->id = name_of(bytes);
+        return true;
+    }
+    if (m->node_count == 0 || m->shard_count > m->node_count) return false;
+    struct map *same = map_create_first(m->nodes, m->node_count, m->shard_count, m->is_explicit);
+    struct buffer canonical = {0};
+    map_encode(&canonical, same);
+    bool good = slice_equal(buffer_slice(&canonical), bytes);
+    m->id = same->id;
+    buffer_free(&canonical);
+    map_free(same);
+    return good;
+}
+
+struct map *map_decode(struct slice bytes) {
+    struct map_reader r = {.rest = bytes};
+    struct map *m = bytes_alloc_zeroed(sizeof *m);
+    take_map(&r, m);
+    if (!r.bad && r.rest.len == 0 && name_decoded(m, bytes)) return m;
+    map_free(m);
+    return NULL;
+}
+
+/* ---- Questions ---- */
+
+bool map_has_node(const struct map *m, const struct address *node) {
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        if (address_compare(&m->nodes[i], node) == 0) return true;
+    }
+    return false;
 }
 
 uint32_t map_shard_of_node(const struct map *m, const struct address *node) {

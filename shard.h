@@ -6,7 +6,9 @@
  * shard of one map, with all its members dead or alive, are a *group*.
  *
  * The first map needs no message: every node computes it from VIEW and SHARD_COUNT, slot s in shard
- * s mod SHARD_COUNT, node i of the sorted VIEW in shard i mod SHARD_COUNT.
+ * s mod SHARD_COUNT, node i of the sorted VIEW in shard i mod SHARD_COUNT. Later maps are derived
+ * from one another and travel from node to node. Maps have a total order, and a node only ever
+ * replaces its map by a greater one; so all end with the same.
  */
 #ifndef KVS_SHARD_H
 #define KVS_SHARD_H
@@ -21,8 +23,11 @@
 
 struct map {
     uint64_t id;
-    uint32_t epoch;
     bool is_explicit; /* made by a request or by SHARD_COUNT, not by default */
+    uint32_t epoch;
+    uint32_t live_count;     /* nodes in the view of the proposer */
+    struct address proposer; /* of a later map */
+    uint64_t nonce;          /* of a later map: random */
     uint32_t shard_count;
     uint8_t shard_of_slot[SHARD_SLOTS];
     uint64_t group[SHARD_COUNT_MAX]; /* the id of each shard's group */
@@ -39,6 +44,29 @@ struct map *map_create_first(const struct address *nodes, uint32_t node_count, u
                              bool is_explicit);
 void map_free(struct map *m);
 
+/* ---- Later maps ---- */
+
+/* What a later map changes; everything else stays as it is, groups included. */
+struct map_change {
+    const struct address *add; /* these nodes come into `shard` */
+    uint32_t add_count;
+    uint32_t shard;
+    const struct address *remove; /* this node goes, or NULL */
+    uint32_t live_count;
+    const struct address *proposer;
+    uint64_t nonce;
+};
+struct map *map_derive(const struct map *from, const struct map_change *change);
+
+bool map_less(const struct map *a, const struct map *b); /* the total order */
+
+/* The canonical bytes of a map, and back; NULL: these are none. */
+void map_encode(struct buffer *out, const struct map *m);
+struct map *map_decode(struct slice bytes);
+
+/* ---- Questions ---- */
+
+bool map_has_node(const struct map *m, const struct address *node);
 uint32_t map_shard_of_node(const struct map *m, const struct address *node); /* or SHARD_NONE */
 
 /* "s0" to "s63" and back; SHARD_NONE for any other text or a shard that the map has not. */

@@ -1,0 +1,435 @@
+/* Maps, rows and the way of frames. See cluster.h.
+ *
+ * PRUNE (cluster_prune). Each process start brings a new actor, so metadata would grow with every
+ * restart. Entry (a, n) goes when a is over and every node of the map, dead ones included, has said
+ * in a synced row, living by this very map, that it has (a, n): then whoever lives by this map or a
+ * greater one can lack it no more, and the metadata names the map in its place. Never under a first
+ * map: a node that restarts without a log knows that one by itself and could not tell that it is
+ * behind. So when the D of a node counts many actors that are over, the lowest address in view
+ * proposes the same map again under the next epoch.
+ */
+#include "cluster.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- Maps ---- */
+
+static bool knows_map_id(const struct cluster *c, uint64_t id) {
+    for (uint32_t i = 0; i < c->map_count; i++) {
+        if (c->maps[i]->id == id) return true;
+    }
+    return false;
+}
+
+bool cluster_knows_map(const struct cluster *c, struct map_ref ref) {
+    for (uint32_t i = 0; i < c->map_count; i++) {
+        if (c->maps[i]->epoch == ref.epoch && c->maps[i]->id >> 32 == ref.id) return true;
+    }
+    return false;
+}
+
+struct map_ref cluster_map_ref(const struct cluster *c) {
+    return (struct map_ref){c->map->epoch, (uint32_t)(c->map->id >> 32)};
+}
+
+static void adopt(struct cluster *c, struct map *m) {
+    c->map = m;
+    c->next = NULL;
+    c->is_decided = true;
+    c->shard = map_shard_of_node(m, &c->peers.self);
+    for (uint32_t i = 0; i < m->node_count; i++)
+        peers_know(&c->peers, &m->nodes[i]);
+    replica_join(&c->replica, m, c->shard);
+    c->peers.rows_due = true;
+    c->replica.progress++;
+}
+
+/* A change of group waits for the writes under way: their second copies are with the old members,
+ * and an actor writes for one group only. */
+static void try_adopt(struct cluster *c) {
+    if (c->next == NULL) return;
+    uint32_t shard = map_shard_of_node(c->next, &c->peers.self);
+    uint64_t group = shard == SHARD_NONE ? 0 : c->next->group[shard];
+    if (group != c->replica.group && c->replica.under_way != NULL) return;
+    adopt(c, c->next);
+    notes_put(&c->notes, "map: adopted a later one", NULL);
+}
+
+/* Takes m. */
+static void learn_map(struct cluster *c, struct map *m) {
+    if (knows_map_id(c, m->id) || c->map_count == CLUSTER_MAPS_MAX) {
+        map_free(m);
+        return;
+    }
+    c->maps = bytes_realloc(c->maps, (c->map_count + 1) * sizeof(struct map *));
+    c->maps[c->map_count++] = m;
+    c->replica.progress++; /* somebody may wait for it */
+    const struct map *best = c->next != NULL ? c->next : c->map;
+    if (c->is_decided && !map_less(best, m)) return;
+    c->next = m;
+    if (c->is_decided)
+        try_adopt(c);
+    else
+        adopt(c, m);
+}
+
+static bool nobody_has_a_map(const struct cluster *c) {
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        const struct peer *p = c->peers.list[i];
+        if (p->state != PEER_SELF && (!p->row.is_heard || p->row.map_id != 0)) return false;
+    }
+    return true;
+}
+
+static void decide_map(struct cluster *c) {
+    if (nobody_has_a_map(c) || c->now_ms >= c->started_ms + CLUSTER_ASK_MS) adopt(c, c->map);
+}
+
+/* ---- Proposing maps ---- */
+
+static bool is_lowest_in_view(const struct cluster *c) {
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        const struct peer *p = c->peers.list[i];
+        if (peer_in_view(p)) return p->state == PEER_SELF;
+    }
+    return false;
+}
+
+static void propose(struct cluster *c, struct map_change *change) {
+    change->live_count = 0;
+    for (uint32_t i = 0; i < c->peers.count; i++)
+        change->live_count += peer_in_view(c->peers.list[i]);
+    change->proposer = &c->peers.self;
+    change->nonce = c->random64();
+    learn_map(c, map_derive(c->map, change));
+}
+
+/* Nodes that live by an automatic map without being in it join by themselves. */
+static void propose_newcomers(struct cluster *c) {
+    struct address newcomers[16];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < c->peers.count && count < 16; i++) {
+        const struct peer *p = c->peers.list[i];
+        bool lives_here = peer_in_view(p) && p->state != PEER_SELF && p->row.map_id == c->map->id;
+        if (lives_here && !map_has_node(c->map, &p->address)) newcomers[count++] = p->address;
+    }
+    if (count == 0) return;
+    struct map_change change = {.add = newcomers, .add_count = count, .shard = 0};
+    propose(c, &change);
+}
+
+static bool is_over(const struct cluster *c, const struct actor *a) {
+    const struct peer *p = peers_find(&c->peers, &a->node);
+    if (p == NULL || p->state == PEER_SELF) return p == NULL || a->boot != c->replica.boot;
+    return p->boot != 0 && p->boot != a->boot;
+}
+
+static uint32_t count_over(const struct cluster *c) {
+    uint32_t over = 0;
+    uint32_t slot = slots_next(&c->replica.slots, 0);
+    const struct vclock *clock = slot < SHARD_SLOTS ? replica_clock(&c->replica, slot) : NULL;
+    for (uint32_t i = 0; clock != NULL && i < clock->len; i++)
+        over += is_over(c, actors_get(c->actors, clock->dots[i].actor));
+    return over;
+}
+
+static void propose_maps(struct cluster *c) {
+    if (!c->is_decided || c->next != NULL || !c->replica.synced || !is_lowest_in_view(c)) return;
+    if (!c->map->is_explicit) propose_newcomers(c);
+    if (c->map->epoch == 1 && count_over(c) > c->over_actors_max) {
+        struct map_change nothing = {0};
+        propose(c, &nothing);
+    }
+}
+
+void cluster_remove(struct cluster *c, const struct address *node) {
+    peers_strike(&c->peers, node);
+    if (!map_has_node(c->map, node)) return;
+    struct map_change change = {.remove = node};
+    propose(c, &change);
+}
+
+/* ---- Pruning ---- */
+
+/* Every node of the map is synced, lives by it, and has the dot. */
+static bool all_have(const struct cluster *c, struct dot dot) {
+    if (parts_least(&c->replica.parts, dot.actor) < dot.n) return false;
+    for (uint32_t i = 0; i < c->replica.mate_count; i++) {
+        const struct row *row = &c->replica.mates[i]->row;
+        if (!row->is_heard || !row->synced || row->map_id != c->map->id) return false;
+        if (!row_has(row, dot, &c->replica.slots)) return false;
+    }
+    return true;
+}
+
+static bool all_know_map(const struct cluster *c, struct map_ref ref) {
+    for (uint32_t i = 0; i < c->replica.mate_count; i++) {
+        const struct row *row = &c->replica.mates[i]->row;
+        bool lives_here = row->is_heard && row->synced && row->map_id == c->map->id;
+        bool knows = false;
+        for (uint32_t j = 0; j < c->map_count && lives_here; j++) {
+            bool meant = c->maps[j]->epoch == ref.epoch && c->maps[j]->id >> 32 == ref.id;
+            knows = knows || (meant && row_knows_map(row, c->maps[j]->id));
+        }
+        if (!knows) return false;
+    }
+    return true;
+}
+
+/* What the maps named so far stand for is covered by all nodes of this one. */
+static void prune_maps(const struct cluster *c, struct metadata *m) {
+    struct map_ref mine = cluster_map_ref(c);
+    uint32_t kept = 0, before = m->maps_len;
+    for (uint32_t i = 0; i < before; i++) {
+        struct map_ref ref = m->maps[i];
+        bool is_mine = ref.epoch == mine.epoch && ref.id == mine.id;
+        if (is_mine || !all_know_map(c, ref)) m->maps[kept++] = ref;
+    }
+    m->maps_len = kept;
+    if (kept < before) metadata_add_map(m, mine);
+}
+
+void cluster_prune(const struct cluster *c, struct metadata *m) {
+    if (c->map->epoch == 1) return;
+    uint32_t kept = 0, before = m->clock.len;
+    for (uint32_t i = 0; i < before; i++) {
+        struct dot dot = m->clock.dots[i];
+        const struct actor *a = actors_get(c->actors, dot.actor);
+        bool goes = a->group == c->replica.group && is_over(c, a) && all_have(c, dot);
+        if (!goes) m->clock.dots[kept++] = dot;
+    }
+    m->clock.len = kept;
+    if (kept < before) metadata_add_map(m, cluster_map_ref(c));
+    if (m->maps_len > 1) prune_maps(c, m);
+}
+
+/* ---- Life ---- */
+
+void cluster_init(struct cluster *c, const struct cluster_config *config, uint64_t now_ms) {
+    *c = (struct cluster){
+        .actors = actors_create(),
+        .store = store_create(&config->seed),
+        .random64 = config->random64,
+        .now_ms = now_ms,
+        .started_ms = now_ms,
+        .over_actors_max =
+            config->over_actors_max == 0 ? CLUSTER_OVER_ACTORS : config->over_actors_max,
+        .shard = SHARD_NONE,
+    };
+    struct peers_config peers = {
+        .self = config->self,
+        .boot = config->boot,
+        .cluster = config->cluster,
+        .readmit_ms = config->readmit_ms,
+    };
+    peers_init(&c->peers, &peers, &c->notes, now_ms);
+    for (uint32_t i = 0; i < config->view_count; i++)
+        peers_add(&c->peers, &config->view[i], true);
+    struct replica_config replica = {
+        .peers = &c->peers,
+        .actors = c->actors,
+        .store = c->store,
+        .notes = &c->notes,
+        .random64 = config->random64,
+        .boot = config->boot,
+        .ring_writes_max = config->ring_writes_max,
+    };
+    replica_init(&c->replica, &replica, now_ms);
+    c->map = map_create_first(config->view, config->view_count,
+                              config->shard_count == 0 ? 1 : config->shard_count,
+                              config->shard_count != 0);
+    c->maps = bytes_alloc(sizeof(struct map *));
+    c->maps[c->map_count++] = c->map;
+    if (config->shard_count != 0 || config->view_count == 1) adopt(c, c->map);
+}
+
+void cluster_free(struct cluster *c) {
+    replica_free(&c->replica);
+    peers_free(&c->peers);
+    for (uint32_t i = 0; i < c->map_count; i++)
+        map_free(c->maps[i]);
+    free(c->maps);
+    actors_free(c->actors);
+    store_free(c->store);
+    notes_free(&c->notes);
+}
+
+/* ---- Rows ---- */
+
+static void put_row(struct cluster *c, struct peer *p, struct buffer *out) {
+    uint64_t maps[CLUSTER_MAPS_MAX];
+    uint16_t count = 0;
+    if (c->is_decided) maps[count++] = c->map->id;
+    for (uint32_t i = 0; i < c->map_count && c->is_decided; i++) {
+        if (c->maps[i] != c->map) maps[count++] = c->maps[i]->id;
+    }
+    unsigned flags = (c->replica.synced ? WIRE_ROW_SYNCED : 0u) |
+                     (p->state == PEER_UP ? WIRE_ROW_HEARS_YOU : 0u) |
+                     (c->replica.provisional ? WIRE_ROW_PROVISIONAL : 0u);
+    struct wire_row_writer w;
+    wire_begin_row(&w, out, (uint8_t)flags, c->replica.held_count, maps, count);
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        const struct peer *about = c->peers.list[i];
+        bool self = about->state == PEER_SELF;
+        struct wire_row_peer row_peer = {.address = about->address,
+                                         .boot = self ? c->peers.boot : about->boot,
+                                         .in_view = peer_is_listed(&c->peers, about)};
+        wire_put_row_peer(&w, &row_peer);
+    }
+    catchup_put_parts(&c->replica, &w);
+    wire_end_row(&w);
+}
+
+static void send_rows(struct cluster *c) {
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        struct peer *p = c->peers.list[i];
+        struct buffer *out = p->state == PEER_SELF ? NULL : replica_output(&c->replica, p);
+        if (out != NULL) put_row(c, p, out);
+    }
+    c->peers.rows_due = false;
+}
+
+/* ---- Frames ---- */
+
+static void ask_for_maps(struct cluster *c, struct peer *p) {
+    struct buffer *out = replica_output(&c->replica, p);
+    for (uint32_t i = 0; out != NULL && i < p->row.map_count; i++) {
+        if (!knows_map_id(c, p->row.maps[i])) wire_put_map_ask(out, p->row.maps[i]);
+    }
+}
+
+static bool on_row(struct cluster *c, struct peer *p, struct slice body) {
+    bool was_in_view = peer_in_view(p);
+    if (!catchup_on_row(&c->replica, p, body)) return false;
+    peers_on_row(&c->peers, p);
+    ask_for_maps(c, p);
+    if (!c->is_decided && p->row.map_id == c->map->id) adopt(c, c->map);
+    if (was_in_view != peer_in_view(p)) c->peers.rows_due = true;
+    return true;
+}
+
+static bool on_map_ask(struct cluster *c, struct peer *p, struct slice body) {
+    uint64_t id;
+    struct buffer *out = replica_output(&c->replica, p);
+    if (!wire_read_map_ask(body, &id)) return false;
+    for (uint32_t i = 0; out != NULL && i < c->map_count; i++) {
+        if (c->maps[i]->id != id) continue;
+        struct buffer encoded = {0};
+        map_encode(&encoded, c->maps[i]);
+        wire_put_map(out, buffer_slice(&encoded));
+        buffer_free(&encoded);
+    }
+    return true;
+}
+
+static bool on_map(struct cluster *c, struct slice body) {
+    struct map *m = map_decode(body);
+    if (m == NULL) return false;
+    learn_map(c, m);
+    return true;
+}
+
+static bool on_actor(struct cluster *c, struct slice body) {
+    struct wire_actor m;
+    if (!wire_read_actor(body, &m) || actors_count(c->actors) >= CLUSTER_ACTORS_MAX) return false;
+    actors_learn(c->actors, m.id, &m.node, m.boot, m.group);
+    c->replica.progress++; /* somebody may wait for it */
+    return true;
+}
+
+/* Frames about data; only of peers that are up. */
+static bool on_data(struct cluster *c, struct link *l, const struct wire_frame *f,
+                    struct slice frame) {
+    struct replica *r = &c->replica;
+    if (l->peer->state != PEER_UP) return true;
+    switch (f->type) {
+    case WIRE_WRITE: return replica_on_write(r, l->peer, frame, f->body);
+    case WIRE_ACK: return replica_on_ack(r, l->peer, f->body);
+    case WIRE_PULL: return catchup_on_pull(r, l->peer, f->body);
+    case WIRE_SLOT: return catchup_on_slot(r, l, f->body);
+    case WIRE_VERSION: return catchup_on_version(r, l, frame);
+    case WIRE_SLOT_END: return catchup_on_slot_end(r, l, f->body);
+    default: return false;
+    }
+}
+
+/* A frame on a link that the peer dialled, after the handshake. False: nonsense. */
+static bool on_frame(struct cluster *c, struct link *l, const struct wire_frame *f,
+                     struct slice frame) {
+    switch (f->type) {
+    case WIRE_ROW: return on_row(c, l->peer, f->body);
+    case WIRE_MAP_ASK: return on_map_ask(c, l->peer, f->body);
+    case WIRE_MAP: return on_map(c, f->body);
+    case WIRE_ACTOR: return on_actor(c, f->body);
+    case WIRE_GOODBYE:
+        peers_take_down(&c->peers, l->peer, "view: out, said goodbye: ");
+        return true;
+    default: return on_data(c, l, f, frame);
+    }
+}
+
+static void take_frame(struct cluster *c, struct link *l, const struct wire_frame *f,
+                       struct slice frame) {
+    if (!l->dialled && l->state == LINK_OPEN) {
+        if (!on_frame(c, l, f, frame)) peers_break(&c->peers, l, "peer: a frame makes no sense: ");
+        return;
+    }
+    if (f->type == WIRE_HELLO) peers_on_hello(&c->peers, l, f->body);
+    if (f->type == WIRE_WELCOME) peers_on_welcome(&c->peers, l, f->body);
+    if (f->type == WIRE_REFUSED) peers_on_refused(&c->peers, l, f->body);
+}
+
+/* Before the handshake, and backwards, only handshakes come, and they are short. */
+static bool may_come(const struct link *l, enum wire_type type) {
+    if (l->dialled) return type == WIRE_WELCOME || type == WIRE_REFUSED;
+    bool greets = type == WIRE_HELLO;
+    return l->state == LINK_OPEN ? !greets : greets;
+}
+
+size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes) {
+    size_t taken = 0;
+    peers_heard(&c->peers, l);
+    while (l->state != LINK_CLOSING) {
+        struct wire_frame f;
+        struct slice rest = {bytes.at + taken, bytes.len - taken};
+        enum wire_cut cut = wire_cut(rest, &f);
+        bool odd = f.bytes > 0 && !may_come(l, f.type);
+        if (cut == WIRE_CUT_MORE && !odd) return taken;
+        if (cut == WIRE_CUT_BAD || odd) {
+            peers_break(&c->peers, l, "peer: bytes that are no frame, or not now: ");
+            break;
+        }
+        take_frame(c, l, &f, (struct slice){rest.at, f.bytes});
+        taken += f.bytes;
+    }
+    return bytes.len;
+}
+
+/* ---- Turns ---- */
+
+void cluster_set_time(struct cluster *c, uint64_t now_ms) {
+    bool ticks = now_ms >= c->peers.tick_ms;
+    c->now_ms = now_ms;
+    peers_set_time(&c->peers, now_ms);
+    if (!ticks || c->peers.count == 1) return;
+    if (!c->is_decided) decide_map(c);
+    replica_tick(&c->replica);
+    catchup_tick(&c->replica);
+    propose_maps(c);
+    try_adopt(c);
+}
+
+void cluster_end_turn(struct cluster *c) {
+    if (c->peers.count == 1) return;
+    replica_end_turn(&c->replica);
+    catchup_end_turn(&c->replica);
+    if (c->peers.rows_due) send_rows(c);
+}
+
+void cluster_stop(struct cluster *c) {
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        struct buffer *out = peer_output(c->peers.list[i]);
+        if (out != NULL) wire_put_goodbye(out);
+    }
+}

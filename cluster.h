@@ -1,0 +1,68 @@
+/* This node among the others: which map it lives by, what arrives from its peers and what it tells
+ * them. The frames of one link pass through here to the part that they are for: peer.h (who is up),
+ * replica.h and catchup.h (the data of this node's shard).
+ *
+ * A map is adopted when it is greater than the present one. The first one: by SHARD_COUNT at once;
+ * otherwise the first that a peer has, or the automatic one when all of VIEW have been heard and
+ * nobody has any, or CLUSTER_ASK_MS have passed.
+ */
+#ifndef KVS_CLUSTER_H
+#define KVS_CLUSTER_H
+
+#include "catchup.h"
+
+#define CLUSTER_ASK_MS      1000  /* a map of somebody else is waited for at start */
+#define CLUSTER_MAPS_MAX    1024  /* known at once */
+#define CLUSTER_ACTORS_MAX  65536 /* that peers may introduce */
+#define CLUSTER_OVER_ACTORS 32    /* of past boots in D before a first map is replaced */
+
+struct cluster_config {
+    struct address self;
+    const struct address *view; /* sorted, self among them */
+    uint32_t view_count, shard_count;
+    uint64_t boot;
+    struct slice cluster;
+    uint32_t readmit_ms, ring_writes_max, over_actors_max;
+    struct hash_seed seed;
+    uint64_t (*random64)(void);
+};
+
+struct cluster {
+    struct notes notes;
+    struct actors *actors; /* owned, as the store and the maps */
+    struct store *store;
+    struct peers peers;
+    struct replica replica;
+    uint64_t (*random64)(void);
+    uint64_t now_ms, started_ms;
+    uint32_t over_actors_max;
+
+    struct map **maps; /* all that are known */
+    uint32_t map_count;
+    struct map *map;  /* lives by this one; before it is decided: would, if nobody had another */
+    struct map *next; /* greater, and not adopted yet; or NULL */
+    bool is_decided;
+    uint32_t shard; /* of this node in `map`, or SHARD_NONE */
+};
+
+void cluster_init(struct cluster *c, const struct cluster_config *config, uint64_t now_ms);
+void cluster_free(struct cluster *c);
+
+void cluster_set_time(struct cluster *c, uint64_t now_ms);
+void cluster_end_turn(struct cluster *c);
+void cluster_stop(struct cluster *c); /* says goodbye */
+
+/* See node.h. */
+size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes);
+
+/* A map with the epoch and the first 32 bits of the id is known. */
+bool cluster_knows_map(const struct cluster *c, struct map_ref ref);
+struct map_ref cluster_map_ref(const struct cluster *c); /* of the present one */
+
+/* The node is struck off: out of the view, and out of the map. */
+void cluster_remove(struct cluster *c, const struct address *node);
+
+/* Takes entries out of *m that every node of the map covers; see PRUNE in cluster.c. */
+void cluster_prune(const struct cluster *c, struct metadata *m);
+
+#endif
