@@ -315,10 +315,10 @@ static bool may_bring(const struct replica *r, const struct peer *p, struct dot 
 static bool is_lost(const struct replica *r, struct dot dot) {
     const struct actor *actor = actors_get(r->actors, dot.actor);
     const struct peer *origin = peers_find(r->peers, &actor->node);
-    bool own = origin != NULL && origin->state == PEER_SELF;
-    bool over = own ? actor->boot != r->boot
-                    : origin == NULL || (origin->boot != 0 && origin->boot != actor->boot);
-    if (!over || !r->synced || replica_holds_back(r, dot)) return false;
+    if (origin == NULL) return false;
+    uint64_t present = origin->state == PEER_SELF ? r->boot : origin->boot;
+    if (present == 0 || present == actor->boot || !r->synced || replica_holds_back(r, dot))
+        return false;
     for (uint32_t i = 0; i < r->mate_count; i++) {
         if (may_bring(r, r->mates[i], dot)) return false;
     }

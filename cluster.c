@@ -121,7 +121,8 @@ static void propose_newcomers(struct cluster *c) {
 
 static bool is_over(const struct cluster *c, const struct actor *a) {
     const struct peer *p = peers_find(&c->peers, &a->node);
-    if (p == NULL || p->state == PEER_SELF) return p == NULL || a->boot != c->replica.boot;
+    if (p == NULL) return false;
+    if (p->state == PEER_SELF) return a->boot != c->replica.boot;
     return p->boot != 0 && p->boot != a->boot;
 }
 

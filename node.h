@@ -70,8 +70,8 @@ enum node_status {
     NODE_NOT_YET,        /* dependencies are missing here */
     NODE_CANNOT_FORWARD, /* nobody of the owning shard is reachable */
     NODE_MEMORY_LIMIT,
-    NODE_BEGUN, /* inside the node only: a write is under way */
     NODE_STATUSES,
+    NODE_BEGUN = NODE_STATUSES, /* inside the node only: a write is under way */
 };
 
 /* Everything in it is borrowed until the next call that takes the node or the claim. */
