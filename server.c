@@ -78,13 +78,11 @@ struct conn {
 };
 
 struct server {
-    struct turn turn;
     struct reactor *reactor; /* borrowed */
     struct api api;
     struct server_config config;
     struct watch listener;
     struct timer accept_timer; /* accepting goes on then */
-    struct timer node_timer;   /* the node's next deadline: wakes the loop */
     struct timer stop_timer;
     bool stopping;
     uint32_t generation; /* of the last connection made */
@@ -512,12 +510,7 @@ static void on_conn_timer(struct timer *t) {
     }
 }
 
-/* ---- Turns ---- */
-
-static void on_turn_start(struct turn *t) {
-    struct server *s = CONTAINER_OF(t, struct server, turn);
-    node_set_time(s->api.node, reactor_now_ms(s->reactor), reactor_wall_ms(s->reactor));
-}
+/* ---- The end of a turn ---- */
 
 /* The answer of a connection that waited is in s->reply. */
 static void answer_waiting(struct conn *c) {
@@ -531,19 +524,8 @@ static void answer_waiting(struct conn *c) {
     }
 }
 
-static void log_notes(struct node *n) {
-    struct slice notes = node_take_notes(n);
-    while (notes.len > 0) {
-        size_t len = (size_t)((const char *)memchr(notes.at, '\n', notes.len) - notes.at);
-        log_line(LOG_INFO, "%.*s", (int)len, notes.at);
-        notes = (struct slice){notes.at + len + 1, notes.len - len - 1};
-    }
-}
-
-static void on_turn_end(struct turn *t) {
-    struct server *s = CONTAINER_OF(t, struct server, turn);
+void server_turn_end(struct server *s) {
     uint64_t token;
-    log_notes(s->api.node);
     for (;;) {
         s->reply.body.len = 0;
         s->reply.allow = NULL;
@@ -552,14 +534,6 @@ static void on_turn_end(struct turn *t) {
         assert(c != NULL); /* conn_free() cancels */
         answer_waiting(c);
     }
-    uint64_t deadline_ms = node_deadline_ms(s->api.node);
-    if (deadline_ms != s->node_timer.deadline_ms) {
-        reactor_set_timer(s->reactor, &s->node_timer, deadline_ms);
-    }
-}
-
-static void on_node_timer(struct timer *t) {
-    (void)t; /* waking up was all: the turn around it does the rest */
 }
 
 /* ---- The server ---- */
@@ -576,13 +550,11 @@ struct server *server_create(struct reactor *r, struct node *n,
     int fd = sock_listen(config->bind_ipv4, config->port);
     if (fd < 0) return NULL;
     struct server *s = bytes_alloc_zeroed(sizeof *s);
-    s->turn = (struct turn){on_turn_start, on_turn_end};
     s->reactor = r;
     s->config = *config;
     api_init(&s->api, n, &s->stats);
     s->listener = (struct watch){.fd = fd, .on_event = on_accept};
     s->accept_timer = (struct timer)TIMER_INIT(on_accept_timer);
-    s->node_timer = (struct timer)TIMER_INIT(on_node_timer);
     s->stop_timer = (struct timer)TIMER_INIT(on_stop_timer);
     s->input = bytes_alloc(INPUT_BYTES);
     if (!reactor_watch(r, &s->listener, REACTOR_READ)) {
@@ -598,7 +570,6 @@ void server_free(struct server *s) {
         if (s->conns[fd] != NULL) conn_free(s->conns[fd]);
     }
     reactor_cancel_timer(s->reactor, &s->accept_timer);
-    reactor_cancel_timer(s->reactor, &s->node_timer);
     reactor_cancel_timer(s->reactor, &s->stop_timer);
     if (s->listener.fd >= 0) {
         reactor_unwatch(s->reactor, &s->listener);
@@ -611,10 +582,6 @@ void server_free(struct server *s) {
     buffer_free(&s->reply.body);
     api_free(&s->api);
     free(s);
-}
-
-struct turn *server_turn(struct server *s) {
-    return &s->turn;
 }
 
 /* Requests that have arrived are answered; a connection that has none is done. */
