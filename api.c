@@ -229,9 +229,12 @@ static enum api_outcome handle_key(struct api *api, const struct api_request *re
     if (too_long) return refuse_operation(api, reply, 404, "Key does not exist");
 
     struct answer answer;
-    if (node_submit(api->node, request->token, &op, &answer) != NODE_ANSWERED) return API_WAITS;
-    put_answer(api, &answer, reply);
-    return API_ANSWERED;
+    switch (node_submit(api->node, request->token, &op, &answer)) {
+    case NODE_ANSWERED: put_answer(api, &answer, reply); return API_ANSWERED;
+    case NODE_UNDER_WAY: return API_UNDER_WAY;
+    case NODE_PARKED: break;
+    }
+    return API_WAITS;
 }
 
 bool api_take_answer(struct api *api, uint64_t *token, struct reply *reply) {
@@ -533,6 +536,12 @@ static unsigned verb_of_method(enum http_method method) {
     case HTTP_OTHER: break;
     }
     return 0;
+}
+
+bool api_is_write(enum http_method method, struct slice target) {
+    struct slice path, query;
+    http_split_target(target, &path, &query);
+    return method == HTTP_PUT && slice_starts_with(path, SLICE("/kvs/"));
 }
 
 enum api_outcome api_handle(struct api *api, const struct api_request *request,

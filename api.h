@@ -1,8 +1,9 @@
 /* The REST contract: from a parsed HTTP request to the body of its answer.
  *
  * Pure: it talks to the node and to memory. Most requests are answered at once; an operation on a
- * key may have to wait for its dependencies, and then its answer is fetched with api_take_answer();
- * a listing is answered piece by piece, which is the caller's to drive.
+ * key may have to wait for its dependencies, and a write for its second copy: then its answer is
+ * fetched with api_take_answer(). A listing is answered piece by piece, which is the caller's to
+ * drive.
  */
 #ifndef KVS_API_H
 #define KVS_API_H
@@ -42,9 +43,14 @@ struct reply {
 
 enum api_outcome {
     API_ANSWERED,
-    API_WAITS,   /* the answer comes from api_take_answer() under the request's token */
-    API_STREAMS, /* status and type stand in the reply, the body comes from reply->listing */
+    API_UNDER_WAY, /* a write has its place; its answer comes from api_take_answer() */
+    API_WAITS,     /* not begun yet, has no place; the answer comes from api_take_answer() */
+    API_STREAMS,   /* status and type stand in the reply, the body comes from reply->listing */
 };
+
+/* Whether such a request may be handled while writes before it are under way: a plain write, which
+ * does not look at what is there. */
+bool api_is_write(enum http_method method, struct slice target);
 
 enum api_outcome api_handle(struct api *api, const struct api_request *request,
                             struct reply *reply);

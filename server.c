@@ -6,26 +6,39 @@
  * take, is copied into buffers of its own, which are freed when they are empty.
  *
  * Back-pressure. While a connection has answers that its client does not take, it reads and parses
- * nothing, so it holds at most OUTPUT_BYTES_MAX plus one answer, and one shared buffer's worth of
- * requests beside one that is not complete. The kernel's buffers fill up and the client has to
- * wait.
+ * nothing, so it holds at most OUTPUT_BYTES_MAX plus one answer, those of its queue, and one shared
+ * buffer's worth of requests beside one that is not complete. The kernel's buffers fill up and the
+ * client has to wait.
+ *
+ * Order. The requests of a connection take effect in their order and are answered in it. A write
+ * may take a while, and so that a client can have many of them under way, a connection goes on
+ * reading: the exchanges that were begun and have no answer yet stand in a queue. Writes may join
+ * it. Everything else waits until the queue is empty, parsed, at the front of the input: what it
+ * looks at is what the writes before it have made. An answer that is ready before its turn is kept
+ * in its exchange; those whose turn has come are sent at the end of the loop's turn, with one call
+ * a connection.
  *
  * The states of a connection, each transition with the function that makes it:
  *
- *               on_accept                    begin_exchange: the node cannot answer yet
- *   (new) ----------------> CONN_READING ------------------------------------> CONN_WAITING
- *                            |  ^  ^ |      finish_exchange                      |
- *                            |  |  +-|-------------------------------------------+
- *                            |  |    | begin_exchange: a listing
- *                            |  |    +---------------------------------------> CONN_STREAMING
- *                            |  |           finish_exchange                      |
- *                            |  +------------------------------------------------+
- *                            |
- *                            | finish_exchange: the last answer on this connection is made
- *                            v
- *                       CONN_CLOSING ---------------------> CONN_DRAINING --------> (freed)
- *                            settle: the client has it all         end of file, or LINGER_MS
+ *           on_accept                  queue_exchange: it must be answered before anything else is
+ *   (new) -----------> CONN_READING    begun; take_requests: a request has to wait for the queue
+ *                       | ^ ^ |  |  +---------------------------------------> CONN_WAITING
+ *                       | | | |  +--+        end_queue                           |     |
+ *                       | | +-|--------------------------------------------------+     |
+ *                       | |   |  begin_exchange: a listing                             |
+ *                       | |   +---------------------------------------> CONN_STREAMING |
+ *                       | |            finish_exchange                   |    |        |
+ *                       | +----------------------------------------------+    |        |
+ *                       |                                                     |        |
+ *                       |  finish_exchange: the last answer on this           |        |
+ *                       |  connection is made; end_queue: the same            |        |
+ *                       +--------------------------+--------------------------+--------+
+ *                                                  v
+ *                                             CONN_CLOSING -----------> CONN_DRAINING --> (freed)
+ *                                   settle: the client has it all      end of file, or LINGER_MS
  *
+ * CONN_READING may have exchanges in its queue, CONN_WAITING has some, the others have none. When
+ * the node stops, stop_conn makes the last one of a queue the last one of its connection.
  * CONN_DRAINING has sent its end of file and discards what still arrives: closing a socket with
  * unread input resets the connection, and the client might never see the answer.
  *
@@ -46,13 +59,36 @@
 #define INPUT_BYTES       (64 * 1024)   /* read at once from one connection */
 #define OUTPUT_BYTES_MAX  (256 * 1024)  /* answers made before some must have been taken */
 #define PIECE_BYTES       (32 * 1024)   /* of a listing, made at once */
+#define QUEUE_MAX         256           /* exchanges of one connection under way */
+#define QUEUE_BYTES_MAX   (256 * 1024)  /* of their bodies together, before one more is begun */
 #define KEEP_BYTES_MAX    (1024 * 1024) /* shared buffers larger than this are given back */
 #define ACCEPTS_PER_EVENT 64
 #define ACCEPT_PAUSE_MS   100  /* after descriptors ran out */
 #define LINGER_STOP_MS    300  /* the same when the node stops */
 #define LINGER_MS         2000 /* for a client to read its last answer */
 
+#define TOKEN_FD_BITS 24 /* see token_of() */
+
 enum conn_state { CONN_READING, CONN_WAITING, CONN_STREAMING, CONN_CLOSING, CONN_DRAINING };
+
+/* A request that was begun and could not be answered at once. */
+struct exchange {
+    struct exchange *next;
+    uint64_t token; /* by which the node knows it */
+    size_t body_bytes;
+    bool head_only, client_1_0, keep_alive; /* as in struct conn */
+    bool answered;                          /* before its turn */
+    struct buffer answer;                   /* it, then */
+};
+
+/* The exchanges of a connection that are under way. */
+struct queue {
+    struct exchange *first, **end; /* owned */
+    uint32_t count;
+    size_t body_bytes;     /* of all of them */
+    struct buffer answers; /* whose turn has come; sent at the end of the loop's turn */
+    struct conn *next;     /* in server->answered */
+};
 
 struct conn {
     struct watch watch;
@@ -60,13 +96,13 @@ struct conn {
     uint64_t deadline_ms;
     struct server *server;
     struct sock sock;
-    uint32_t generation; /* tells this connection from earlier ones on the same descriptor */
     enum conn_state state;
     bool peer_done;     /* the client will send no more */
     bool unparsed;      /* `in` may hold a whole request */
     bool partial;       /* `in` holds the start of one, which must be complete in time */
+    bool malformed;     /* `in` begins with what is none, as the parser has found */
     bool continue_sent; /* "100 Continue" for the request being read */
-    bool head_only;     /* the exchange under way: of a HEAD request */
+    bool head_only;     /* the exchange in hand: of a HEAD request */
     bool client_1_0;    /* of HTTP/1.0 */
     bool keep_alive;    /* the connection goes on after it */
     struct http_parser parser;
@@ -75,20 +111,20 @@ struct conn {
     size_t out_sent;
     size_t unsent;           /* what the kernel held of it when the deadline was set */
     struct listing *listing; /* CONN_STREAMING; owned */
+    struct queue *queue;     /* NULL: empty; owned */
 };
 
 struct server {
-    struct turn turn;
     struct reactor *reactor; /* borrowed */
     struct api api;
     struct server_config config;
     struct watch listener;
     struct timer accept_timer; /* accepting goes on then */
-    struct timer node_timer;   /* the node's next deadline: wakes the loop */
     struct timer stop_timer;
     bool stopping;
-    uint32_t generation; /* of the last connection made */
-    struct conn **conns; /* owned; by descriptor */
+    uint64_t exchanges_begun;
+    struct conn *answered; /* those that have answers in their queues */
+    struct conn **conns;   /* owned; by descriptor */
     size_t conns_cap;
     struct server_stats stats;
     char *input;          /* shared: INPUT_BYTES */
@@ -98,16 +134,18 @@ struct server {
     uint64_t date_s; /* the second that `date` tells */
 };
 
-/* ---- Tokens: how the node names a connection that waits ---- */
+/* ---- Tokens: how the node names an exchange ---- */
 
-static uint64_t token_of(const struct conn *c) {
-    return (uint64_t)c->generation << 32 | (uint32_t)c->watch.fd;
+/* The number of the exchange, and below it the descriptor of its connection: no two exchanges have
+ * the same, and the way back is short. */
+static uint64_t token_of(const struct conn *c, uint64_t number) {
+    return number << TOKEN_FD_BITS | (uint32_t)c->watch.fd;
 }
 
 static struct conn *conn_of_token(const struct server *s, uint64_t token) {
-    size_t fd = (uint32_t)token;
-    struct conn *c = fd < s->conns_cap ? s->conns[fd] : NULL;
-    return c != NULL && c->generation == token >> 32 ? c : NULL;
+    size_t fd = token & ((1u << TOKEN_FD_BITS) - 1);
+    assert(fd < s->conns_cap && s->conns[fd] != NULL); /* conn_free() cancels */
+    return s->conns[fd];
 }
 
 /* ---- Deadlines ---- */
@@ -122,6 +160,53 @@ static void set_deadline(struct conn *c, uint64_t from_now_ms) {
     }
 }
 
+/* ---- Queues: the exchanges of a connection that are under way ---- */
+
+static bool queue_has_room(const struct queue *q) {
+    return q == NULL || (q->count < QUEUE_MAX && q->body_bytes < QUEUE_BYTES_MAX);
+}
+
+static struct exchange *queue_push(struct conn *c, const struct exchange *begun) {
+    if (c->queue == NULL) {
+        c->queue = bytes_alloc_zeroed(sizeof *c->queue);
+        c->queue->end = &c->queue->first;
+    }
+    struct exchange *e = bytes_alloc(sizeof *e);
+    *e = *begun;
+    *c->queue->end = e;
+    c->queue->end = &e->next;
+    c->queue->count++;
+    c->queue->body_bytes += e->body_bytes;
+    return e;
+}
+
+static void queue_pop(struct queue *q) {
+    struct exchange *e = q->first;
+    q->first = e->next;
+    if (q->first == NULL) q->end = &q->first;
+    q->count--;
+    q->body_bytes -= e->body_bytes;
+    buffer_free(&e->answer);
+    free(e);
+}
+
+static struct exchange *queue_find(const struct queue *q, uint64_t token) {
+    struct exchange *e = q->first; /* it is nearly always this one */
+    while (e->token != token)
+        e = e->next;
+    return e;
+}
+
+/* Nobody waits for the answers any more; the writes go on. */
+static void queue_free(struct queue *q, struct node *n) {
+    while (q->first != NULL) {
+        if (!q->first->answered) node_cancel(n, q->first->token);
+        queue_pop(q);
+    }
+    buffer_free(&q->answers);
+    free(q);
+}
+
 /* ---- Life ---- */
 
 static void on_conn_event(struct watch *w, unsigned events);
@@ -129,7 +214,7 @@ static void on_conn_timer(struct timer *t);
 
 static void conn_free(struct conn *c) {
     struct server *s = c->server;
-    if (c->state == CONN_WAITING) node_cancel(s->api.node, token_of(c));
+    if (c->queue != NULL) queue_free(c->queue, s->api.node);
     reactor_unwatch(s->reactor, &c->watch);
     reactor_cancel_timer(s->reactor, &c->timer);
     s->conns[c->watch.fd] = NULL;
@@ -144,6 +229,7 @@ static void conn_free(struct conn *c) {
 
 static void conn_create(struct server *s, struct sock sock) {
     size_t fd = (size_t)sock.fd;
+    assert(fd < 1u << TOKEN_FD_BITS);
     if (fd >= s->conns_cap) {
         size_t cap = fd * 2 + 16;
         s->conns = bytes_realloc(s->conns, cap * sizeof *s->conns);
@@ -155,7 +241,6 @@ static void conn_create(struct server *s, struct sock sock) {
     c->timer = (struct timer)TIMER_INIT(on_conn_timer);
     c->server = s;
     c->sock = sock;
-    c->generation = ++s->generation;
     http_parser_reset(&c->parser);
     if (!reactor_watch(s->reactor, &c->watch, REACTOR_READ)) {
         log_line(LOG_WARN, "http: a connection cannot be watched: %s", strerror(errno));
@@ -258,6 +343,39 @@ static void put_refusal(struct conn *c, int status, const char *error) {
 
 /* ---- Exchanges ---- */
 
+/* The exchange in hand has no answer yet, or not its turn. */
+static struct exchange *queue_exchange(struct conn *c, const struct api_request *request) {
+    if (!c->keep_alive) c->state = CONN_WAITING; /* nothing comes after it */
+    return queue_push(c, &(struct exchange){
+                             .token = request->token,
+                             .body_bytes = request->body.len,
+                             .head_only = c->head_only,
+                             .client_1_0 = c->client_1_0,
+                             .keep_alive = c->keep_alive,
+                         });
+}
+
+/* The answer to `e` is in s->reply. It goes behind those before it, once they are made. */
+static void place_answer(struct conn *c, struct exchange *e) {
+    struct buffer *output = &c->server->output;
+    struct queue *q = c->queue;
+    size_t begin = output->len;
+    c->head_only = e->head_only;
+    c->client_1_0 = e->client_1_0;
+    c->keep_alive = e->keep_alive;
+    put_head(c);
+    if (!c->head_only) buffer_put(output, buffer_slice(&c->server->reply.body));
+    buffer_put(e == q->first ? &q->answers : &e->answer,
+               (struct slice){output->at + begin, output->len - begin});
+    output->len = begin;
+    e->answered = true;
+    while (q->first != NULL && q->first->answered) {
+        buffer_put(&q->answers, buffer_slice(&q->first->answer));
+        c->keep_alive = q->first->keep_alive;
+        queue_pop(q);
+    }
+}
+
 /* A complete request stands in `bytes`, as the parser says. */
 static void begin_exchange(struct conn *c, const char *bytes) {
     struct server *s = c->server;
@@ -265,7 +383,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
         .method = c->parser.method,
         .target = http_target(&c->parser, bytes),
         .body = http_body(&c->parser, bytes),
-        .token = token_of(c),
+        .token = token_of(c, ++s->exchanges_begun),
     };
     c->head_only = c->parser.method == HTTP_HEAD;
     c->client_1_0 = c->parser.minor_0;
@@ -273,8 +391,18 @@ static void begin_exchange(struct conn *c, const char *bytes) {
     c->continue_sent = false;
     s->reply.body.len = 0;
     switch (api_handle(&s->api, &request, &s->reply)) {
-    case API_ANSWERED: put_reply(c); break;
-    case API_WAITS: c->state = CONN_WAITING; break;
+    case API_ANSWERED:
+        if (c->queue == NULL) {
+            put_reply(c);
+        } else {
+            place_answer(c, queue_exchange(c, &request));
+        }
+        break;
+    case API_UNDER_WAY: queue_exchange(c, &request); break;
+    case API_WAITS:
+        queue_exchange(c, &request);
+        c->state = CONN_WAITING;
+        break;
     case API_STREAMS:
         c->state = CONN_STREAMING;
         c->listing = s->reply.listing;
@@ -314,7 +442,21 @@ static void put_piece(struct conn *c) {
 /* ---- Reading requests ---- */
 
 static bool may_take_request(const struct conn *c) {
-    return c->state == CONN_READING && c->server->output.len < OUTPUT_BYTES_MAX;
+    return c->state == CONN_READING && c->server->output.len < OUTPUT_BYTES_MAX &&
+           queue_has_room(c->queue);
+}
+
+/* A request that had to wait was parsed before. */
+static enum http_result parse(struct conn *c, char *bytes, size_t *len) {
+    if (c->malformed) return HTTP_BAD;
+    if (c->parser.stage == HTTP_COMPLETE) return HTTP_DONE;
+    return http_parse(&c->parser, bytes, len);
+}
+
+/* What was parsed must not be begun, or refused, while exchanges before it are under way. */
+static bool must_wait(const struct conn *c, enum http_result parsed, const char *bytes) {
+    if (c->queue == NULL || parsed == HTTP_MORE) return false;
+    return parsed == HTTP_BAD || !api_is_write(c->parser.method, http_target(&c->parser, bytes));
 }
 
 /* Keeps what is left of the input: bytes[0..len), from the shared buffer or from c->in itself. */
@@ -334,10 +476,18 @@ static void keep_input(struct conn *c, const char *bytes, size_t len) {
 static void take_requests(struct conn *c, char *bytes, size_t len) {
     bool starved = len == 0;
     while (may_take_request(c) && !starved) {
-        switch (http_parse(&c->parser, bytes, &len)) {
+        enum http_result parsed = parse(c, bytes, &len);
+        if (must_wait(c, parsed, bytes)) {
+            c->partial = false;
+            c->malformed = parsed == HTTP_BAD;
+            c->state = CONN_WAITING;
+            break;
+        }
+        switch (parsed) {
         case HTTP_MORE:
             starved = true;
             if (!http_wants_continue(&c->parser) || c->continue_sent) break;
+            if (c->queue != NULL) break; /* when the answers before it are made */
             c->continue_sent = true;
             buffer_put(&c->server->output, SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
             break;
@@ -355,7 +505,7 @@ static void take_requests(struct conn *c, char *bytes, size_t len) {
             int status = c->parser.status;
             const char *error = c->parser.error;
             http_parser_reset(&c->parser);
-            c->partial = false;
+            c->partial = c->malformed = false;
             put_refusal(c, status, error);
             len = 0;
             break;
@@ -444,15 +594,17 @@ static bool go_on(struct conn *c) {
 
 /* What the connection waits for next; frees it when that is nothing. */
 static void settle(struct conn *c) {
+    assert(c->queue != NULL ? c->state <= CONN_WAITING : c->state != CONN_WAITING);
     bool sending = c->out.len > 0;
     if (c->state == CONN_CLOSING && !sending) {
         sock_finish_writing(&c->sock);
         c->state = CONN_DRAINING;
         set_deadline(c, c->server->stopping ? LINGER_STOP_MS : LINGER_MS);
     }
-    bool more_to_make = c->state == CONN_STREAMING || (c->state == CONN_READING && c->unparsed);
-    bool at_rest = c->state == CONN_READING && !sending && !more_to_make;
-    if (c->peer_done && (at_rest || c->state == CONN_DRAINING)) {
+    bool takes_requests = c->state == CONN_READING && queue_has_room(c->queue);
+    bool more_to_make = c->state == CONN_STREAMING || (takes_requests && c->unparsed);
+    bool at_rest = c->state == CONN_READING && !sending && !c->unparsed;
+    if (c->peer_done && ((at_rest && c->queue == NULL) || c->state == CONN_DRAINING)) {
         conn_free(c);
         return;
     }
@@ -505,61 +657,64 @@ static void on_conn_timer(struct timer *t) {
     struct server *s = c->server;
     if (c->deadline_ms > reactor_now_ms(s->reactor)) {
         reactor_set_timer(s->reactor, t, c->deadline_ms);
-    } else if (c->state == CONN_WAITING) {
-        set_deadline(c, s->config.idle_ms); /* the node has a deadline of its own */
+    } else if (c->queue != NULL && c->out.len == 0) {
+        set_deadline(c, s->config.request_ms); /* the node has a deadline of its own */
     } else {
         on_deadline(c);
     }
 }
 
-/* ---- Turns ---- */
+/* ---- The end of a turn ---- */
 
-static void on_turn_start(struct turn *t) {
-    struct server *s = CONTAINER_OF(t, struct server, turn);
-    node_set_time(s->api.node, reactor_now_ms(s->reactor), reactor_wall_ms(s->reactor));
+/* Fetches what the node has answered; the connections concerned are put into s->answered. */
+static void take_answers(struct server *s) {
+    uint64_t token;
+    for (;;) {
+        s->reply.body.len = 0;
+        s->reply.allow = NULL;
+        if (!api_take_answer(&s->api, &token, &s->reply)) return;
+        struct conn *c = conn_of_token(s, token);
+        bool listed = c->queue->answers.len > 0;
+        place_answer(c, queue_find(c->queue, token));
+        if (listed || c->queue->answers.len == 0) continue;
+        c->queue->next = s->answered;
+        s->answered = c;
+    }
 }
 
-/* The answer of a connection that waited is in s->reply. */
-static void answer_waiting(struct conn *c) {
-    assert(c->state == CONN_WAITING);
-    c->keep_alive = c->keep_alive && !c->server->stopping;
-    put_reply(c);
-    if (send_output(c) && go_on(c)) {
+/* All that was begun is answered: on to what had to wait for it, or to the end. */
+static void end_queue(struct conn *c) {
+    queue_free(c->queue, c->server->api.node);
+    c->queue = NULL;
+    c->state = c->keep_alive ? CONN_READING : CONN_CLOSING;
+    c->unparsed = c->in.len > 0; /* at least "100 Continue" may be due */
+}
+
+/* Sends the answers whose turn has come, and what can be made right behind them. */
+static void send_answers(struct conn *c) {
+    struct server *s = c->server;
+    struct queue *q = c->queue;
+    bool sending = c->out.len > 0;
+    buffer_put(sending ? &c->out : &s->output, buffer_slice(&q->answers));
+    buffer_free(&q->answers);
+    if (q->first == NULL) end_queue(c);
+    if (!sending && !c->partial) set_deadline(c, s->config.idle_ms);
+    if (go_on(c)) {
         settle(c);
     } else {
+        s->output.len = 0;
         conn_free(c);
     }
 }
 
-static void log_notes(struct node *n) {
-    struct slice notes = node_take_notes(n);
-    while (notes.len > 0) {
-        size_t len = (size_t)((const char *)memchr(notes.at, '\n', notes.len) - notes.at);
-        log_line(LOG_INFO, "%.*s", (int)len, notes.at);
-        notes = (struct slice){notes.at + len + 1, notes.len - len - 1};
+void server_turn_end(struct server *s) {
+    for (take_answers(s); s->answered != NULL; take_answers(s)) {
+        while (s->answered != NULL) {
+            struct conn *c = s->answered;
+            s->answered = c->queue->next;
+            send_answers(c);
+        }
     }
-}
-
-static void on_turn_end(struct turn *t) {
-    struct server *s = CONTAINER_OF(t, struct server, turn);
-    uint64_t token;
-    log_notes(s->api.node);
-    for (;;) {
-        s->reply.body.len = 0;
-        s->reply.allow = NULL;
-        if (!api_take_answer(&s->api, &token, &s->reply)) break;
-        struct conn *c = conn_of_token(s, token);
-        assert(c != NULL); /* conn_free() cancels */
-        answer_waiting(c);
-    }
-    uint64_t deadline_ms = node_deadline_ms(s->api.node);
-    if (deadline_ms != s->node_timer.deadline_ms) {
-        reactor_set_timer(s->reactor, &s->node_timer, deadline_ms);
-    }
-}
-
-static void on_node_timer(struct timer *t) {
-    (void)t; /* waking up was all: the turn around it does the rest */
 }
 
 /* ---- The server ---- */
@@ -576,13 +731,11 @@ struct server *server_create(struct reactor *r, struct node *n,
     int fd = sock_listen(config->bind_ipv4, config->port);
     if (fd < 0) return NULL;
     struct server *s = bytes_alloc_zeroed(sizeof *s);
-    s->turn = (struct turn){on_turn_start, on_turn_end};
     s->reactor = r;
     s->config = *config;
     api_init(&s->api, n, &s->stats);
     s->listener = (struct watch){.fd = fd, .on_event = on_accept};
     s->accept_timer = (struct timer)TIMER_INIT(on_accept_timer);
-    s->node_timer = (struct timer)TIMER_INIT(on_node_timer);
     s->stop_timer = (struct timer)TIMER_INIT(on_stop_timer);
     s->input = bytes_alloc(INPUT_BYTES);
     if (!reactor_watch(r, &s->listener, REACTOR_READ)) {
@@ -598,7 +751,6 @@ void server_free(struct server *s) {
         if (s->conns[fd] != NULL) conn_free(s->conns[fd]);
     }
     reactor_cancel_timer(s->reactor, &s->accept_timer);
-    reactor_cancel_timer(s->reactor, &s->node_timer);
     reactor_cancel_timer(s->reactor, &s->stop_timer);
     if (s->listener.fd >= 0) {
         reactor_unwatch(s->reactor, &s->listener);
@@ -613,13 +765,13 @@ void server_free(struct server *s) {
     free(s);
 }
 
-struct turn *server_turn(struct server *s) {
-    return &s->turn;
-}
-
 /* Requests that have arrived are answered; a connection that has none is done. */
 static void stop_conn(struct conn *c) {
     c->keep_alive = false;
+    if (c->queue != NULL) {
+        CONTAINER_OF(c->queue->end, struct exchange, next)->keep_alive = false;
+        c->state = CONN_WAITING;
+    }
     if (c->state == CONN_READING && !c->unparsed && c->out.len == 0 && !c->peer_done) {
         read_input(c);
         if (c->state == CONN_READING && c->in.len == 0) c->peer_done = true;

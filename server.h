@@ -1,7 +1,7 @@
 /* The HTTP server: connections of clients, from accept to close.
  *
- * It owns the listener and the connections, and drives the node: it tells it the time at the start
- * of each turn and fetches the answers of waiting operations at its end.
+ * It owns the listener and the connections, submits operations to the node, and fetches the answers
+ * of those that had to wait at the end of each turn.
  */
 #ifndef KVS_SERVER_H
 #define KVS_SERVER_H
@@ -23,8 +23,8 @@ struct server;
 struct server *server_create(struct reactor *r, struct node *n, const struct server_config *config);
 void server_free(struct server *s);
 
-/* For reactor_run(). */
-struct turn *server_turn(struct server *s);
+/* Sends the answers that the node has made since: at the end of each turn. */
+void server_turn_end(struct server *s);
 
 /* Stops accepting, answers what runs, closes the rest and stops the reactor when all is done or
  * SERVER_STOP_MS have passed. */

@@ -13,20 +13,32 @@
 
 static const int ON = 1;
 
-int sock_listen(uint32_t ipv4, uint16_t port) {
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &ON, sizeof ON);
-    struct sockaddr_in address = {
+static int tcp_socket(void) {
+    return socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
+static struct sockaddr_in address_of(uint32_t ipv4, uint16_t port) {
+    return (struct sockaddr_in){
         .sin_family = AF_INET,
         .sin_port = htons(port),
         .sin_addr.s_addr = htonl(ipv4),
     };
+}
+
+static void close_keeping_errno(int fd) {
+    int error = errno;
+    close(fd);
+    errno = error;
+}
+
+int sock_listen(uint32_t ipv4, uint16_t port) {
+    int fd = tcp_socket();
+    if (fd < 0) return -1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &ON, sizeof ON);
+    struct sockaddr_in address = address_of(ipv4, port);
     if (bind(fd, (const struct sockaddr *)&address, sizeof address) != 0 ||
         listen(fd, LISTEN_BACKLOG) != 0) {
-        int error = errno;
-        close(fd);
-        errno = error;
+        close_keeping_errno(fd);
         return -1;
     }
     return fd;
@@ -40,6 +52,24 @@ bool sock_accept(int listener, struct sock *out) {
     /* Answers go out as whole batches; waiting for more would only delay them. */
     setsockopt(out->fd, IPPROTO_TCP, TCP_NODELAY, &ON, sizeof ON);
     return true;
+}
+
+bool sock_connect(uint32_t ipv4, uint16_t port, struct sock *out) {
+    out->fd = tcp_socket();
+    if (out->fd < 0) return false;
+    setsockopt(out->fd, IPPROTO_TCP, TCP_NODELAY, &ON, sizeof ON);
+    struct sockaddr_in address = address_of(ipv4, port);
+    int result = connect(out->fd, (const struct sockaddr *)&address, sizeof address);
+    if (result == 0 || errno == EINPROGRESS || errno == EINTR) return true;
+    close_keeping_errno(out->fd);
+    out->fd = -1;
+    return false;
+}
+
+int sock_connect_error(const struct sock *s) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 static long failure(void) {

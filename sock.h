@@ -26,6 +26,11 @@ int sock_listen(uint32_t ipv4, uint16_t port);
 /* Accepts one connection. False with errno set: EAGAIN when none waits. */
 bool sock_accept(int listener, struct sock *out);
 
+/* Begins to connect; when the socket can be written, sock_connect_error() says how it went: 0 or an
+ * errno. False with errno set: it has failed at once. */
+bool sock_connect(uint32_t ipv4, uint16_t port, struct sock *out);
+int sock_connect_error(const struct sock *s);
+
 long sock_read(struct sock *s, char *into, size_t size);
 long sock_write(struct sock *s, const char *from, size_t len);
 size_t sock_unsent(const struct sock *s); /* bytes written that the other side has not taken */

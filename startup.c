@@ -1,6 +1,13 @@
-/* The outermost layer: signals, limits and random numbers of the machine. See startup.h.
+/* The outermost layer: what happens in a turn; signals, limits and random numbers of the machine.
+ * See startup.h.
  *
- * SIGTERM and SIGINT arrive on a descriptor like everything else, so they interrupt nothing.
+ * A turn. At its start the node is told the time. Then events come: requests of clients and bytes
+ * from peers, which the node takes in. At its end the clients get the answers that have become
+ * possible, and then all that the node wants to tell its peers is sent, once for each.
+ *
+ * The end. SIGTERM and SIGINT arrive on a descriptor like everything else, so they interrupt
+ * nothing. The server stops first and answers what runs, for which it may need the peers; then the
+ * node says goodbye, and that is sent last. Both have a time limit.
  */
 #include "startup.h"
 
@@ -13,17 +20,25 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "links.h"
 #include "log.h"
 #include "reactor.h"
 #include "server.h"
 #include "version.h"
 
+#define GOODBYE_MS 200 /* for the kernel to take what the peers are still to be sent */
+_Static_assert(SERVER_STOP_MS + GOODBYE_MS < 2000, "a node stops within two seconds");
+
 struct process {
     const struct config *config; /* borrowed */
+    struct turn turn;
     struct reactor *reactor;
     struct node *node;
-    struct server *server;
+    struct server *server; /* NULL: it has stopped */
+    struct links *links;
     struct watch signals;
+    struct timer node_timer;    /* the node's next deadline: wakes the loop */
+    struct timer goodbye_timer; /* saying goodbye has taken too long */
 };
 
 static uint64_t random64(void) {
@@ -48,6 +63,7 @@ static void on_signal(struct watch *w, unsigned events) {
     struct signalfd_siginfo info;
     (void)events;
     if (read(w->fd, &info, sizeof info) != (ssize_t)sizeof info) return;
+    if (p->server == NULL) return;
     log_line(LOG_INFO, "stop: signal %u, answering what runs", info.ssi_signo);
     server_stop(p->server);
 }
@@ -74,6 +90,8 @@ static struct node *create_node(const struct config *c, const struct reactor *r)
         .shard_count = c->shard_count,
         .memory_bytes_max = c->memory_bytes_max,
         .park_ms = c->park_ms,
+        .readmit_ms = c->readmit_ms,
+        .cluster = slice_of(c->cluster),
         .boot = random64(),
         .seed = {random64(), random64()},
         .random64 = random64,
@@ -90,10 +108,80 @@ static void warn_about_settings(const struct config *c) {
     }
 }
 
+/* ---- Turns ---- */
+
+static void on_turn_start(struct turn *t) {
+    struct process *p = CONTAINER_OF(t, struct process, turn);
+    node_set_time(p->node, reactor_now_ms(p->reactor), reactor_wall_ms(p->reactor));
+}
+
+static void log_notes(struct node *n) {
+    struct slice notes = node_take_notes(n);
+    while (notes.len > 0) {
+        struct slice line = slice_cut(&notes, '\n');
+        log_line(LOG_INFO, "%.*s", (int)line.len, line.at);
+    }
+}
+
+static void on_turn_end(struct turn *t) {
+    struct process *p = CONTAINER_OF(t, struct process, turn);
+    if (p->server != NULL) server_turn_end(p->server);
+    node_end_turn(p->node);
+    links_turn_end(p->links);
+    log_notes(p->node);
+    uint64_t deadline_ms = node_deadline_ms(p->node);
+    if (deadline_ms != p->node_timer.deadline_ms) {
+        reactor_set_timer(p->reactor, &p->node_timer, deadline_ms);
+    }
+    if (p->server == NULL && links_all_sent(p->links)) reactor_stop(p->reactor);
+}
+
+static void on_node_timer(struct timer *t) {
+    (void)t; /* waking up was all: the turn around it does the rest */
+}
+
+static void on_goodbye_timer(struct timer *t) {
+    reactor_stop(CONTAINER_OF(t, struct process, goodbye_timer)->reactor);
+}
+
+/* ---- Life ---- */
+
+static bool create_server(struct process *p) {
+    const struct config *c = p->config;
+    struct server_config config = {
+        .bind_ipv4 = c->bind_ipv4,
+        .port = c->self.port,
+        .request_ms = c->request_ms,
+        .stall_ms = c->stall_ms,
+        .idle_ms = c->idle_ms,
+    };
+    p->server = server_create(p->reactor, p->node, &config);
+    if (p->server != NULL) return true;
+    log_line(LOG_ERROR, "start: cannot listen on port %u: %s", config.port, strerror(errno));
+    return false;
+}
+
+static bool create_links(struct process *p) {
+    const struct config *c = p->config;
+    struct links_config config = {
+        .bind_ipv4 = c->bind_ipv4,
+        .port = (uint16_t)(c->self.port + c->peer_port_offset), /* config_read() has checked it */
+        .peer_port_offset = c->peer_port_offset,
+    };
+    p->links = links_create(p->reactor, p->node, &config);
+    if (p->links != NULL) return true;
+    log_line(LOG_ERROR, "start: cannot listen for peers on port %u: %s", config.port,
+             strerror(errno));
+    return false;
+}
+
 struct process *process_create(const struct config *config) {
     struct process *p = bytes_alloc_zeroed(sizeof *p);
     p->config = config;
+    p->turn = (struct turn){on_turn_start, on_turn_end};
     p->signals.fd = -1;
+    p->node_timer = (struct timer)TIMER_INIT(on_node_timer);
+    p->goodbye_timer = (struct timer)TIMER_INIT(on_goodbye_timer);
     raise_descriptor_limit();
     warn_about_settings(config);
     p->reactor = reactor_create();
@@ -103,17 +191,7 @@ struct process *process_create(const struct config *config) {
         return NULL;
     }
     p->node = create_node(config, p->reactor);
-    struct server_config server = {
-        .bind_ipv4 = config->bind_ipv4,
-        .port = config->self.port,
-        .request_ms = config->request_ms,
-        .stall_ms = config->stall_ms,
-        .idle_ms = config->idle_ms,
-    };
-    p->server = server_create(p->reactor, p->node, &server);
-    if (p->server == NULL) {
-        log_line(LOG_ERROR, "start: cannot listen on port %u: %s", config->self.port,
-                 strerror(errno));
+    if (!create_server(p) || !create_links(p)) {
         process_free(p);
         return NULL;
     }
@@ -124,14 +202,25 @@ struct node *process_node(struct process *p) {
     return p->node;
 }
 
+static void say_goodbye(struct process *p) {
+    node_stop(p->node);
+    reactor_set_timer(p->reactor, &p->goodbye_timer, reactor_now_ms(p->reactor) + GOODBYE_MS);
+    reactor_set_timer(p->reactor, &p->node_timer, 0); /* the first turn ends at once */
+    reactor_run(p->reactor, &p->turn);
+}
+
 void process_run(struct process *p) {
     log_line(LOG_INFO, "start: kvs " KVS_VERSION " is node %s", p->config->self.text);
-    reactor_run(p->reactor, server_turn(p->server));
+    reactor_run(p->reactor, &p->turn); /* until the server has stopped */
+    server_free(p->server);
+    p->server = NULL;
+    say_goodbye(p);
     log_line(LOG_INFO, "stop: done");
 }
 
 void process_free(struct process *p) {
     if (p->server != NULL) server_free(p->server);
+    if (p->links != NULL) links_free(p->links);
     if (p->node != NULL) node_free(p->node);
     if (p->signals.fd >= 0) close(p->signals.fd);
     if (p->reactor != NULL) reactor_free(p->reactor);

@@ -31,7 +31,8 @@ static void write_once(struct node *n, struct metadata *m) {
     struct claim none = {0};
     struct op op = {OP_PUT, SLICE("bench"), SLICE("0"), &none};
     struct answer answer;
-    if (node_submit(n, 0, &op, &answer) == NODE_ANSWERED) vclock_join(&m->clock, &answer.metadata->clock);
+    if (node_submit(n, 0, &op, &answer) == NODE_ANSWERED)
+        vclock_join(&m->clock, &answer.metadata->clock);
     m->time = answer.metadata->time;
     claim_free(&none);
 }

@@ -743,6 +743,16 @@ static void metrics_are_lines_of_the_text_format(void) {
     site_free(s);
 }
 
+static void only_a_plain_write_may_join_writes_under_way(void) {
+    CHECK(api_is_write(HTTP_PUT, SLICE("/kvs/k")));
+    CHECK(api_is_write(HTTP_PUT, SLICE("http://kvs:8090/kvs/k?x")));
+    CHECK(!api_is_write(HTTP_PUT, SLICE("/kvs")));
+    CHECK(!api_is_write(HTTP_PUT, SLICE("/view?/kvs/k")));
+    CHECK(!api_is_write(HTTP_DELETE, SLICE("/kvs/k")));
+    CHECK(!api_is_write(HTTP_GET, SLICE("/kvs/k")));
+    CHECK(!api_is_write(HTTP_PUT, (struct slice){0}));
+}
+
 int main(void) {
     target_guard = guard_create();
     body_guard = guard_create();
@@ -759,6 +769,7 @@ int main(void) {
     RUN(a_dependency_that_is_missing_is_waited_for_and_then_named);
     RUN(a_read_that_waited_gets_the_value_when_it_comes);
     RUN(other_refusals_of_the_node_have_their_bodies);
+    RUN(only_a_plain_write_may_join_writes_under_way);
     RUN(a_listing_is_answered_with_all_pairs);
     RUN(queries_are_read_by_name);
     RUN(bad_queries_are_refused);
