@@ -211,7 +211,8 @@ static void say_goodbye(struct process *p) {
 
 void process_run(struct process *p) {
     log_line(LOG_INFO, "start: kvs " KVS_VERSION " is node %s", p->config->self.text);
-    reactor_run(p->reactor, &p->turn); /* until the server has stopped */
+    reactor_set_timer(p->reactor, &p->node_timer, 0); /* the node has work before anybody asks */
+    reactor_run(p->reactor, &p->turn);                /* until the server has stopped */
     server_free(p->server);
     p->server = NULL;
     say_goodbye(p);
