@@ -293,22 +293,21 @@ static void put_raw(struct buffer *out, const void *bytes, size_t len) {
     buffer_put(out, (struct slice){bytes, len});
 }
 
-void metadata_pack(struct buffer *out, const struct metadata *m, const struct actors *as,
-                   uint64_t group) {
+void metadata_pack(struct buffer *out, const struct metadata *m, uint32_t actor) {
     size_t start = out->len;
     uint16_t maps_len = (uint16_t)m->maps_len;
     assert(m->maps_len <= UINT16_MAX);
     put_raw(out, &maps_len, sizeof maps_len);
     put_raw(out, m->maps, m->maps_len * sizeof *m->maps);
-    bool foreign = false;
+    bool others = false;
     for (uint32_t i = 0; i < m->clock.len; i++) {
         const struct dot *dot = &m->clock.dots[i];
-        if (actors_get(as, dot->actor)->group == group) continue;
+        if (dot->actor == actor) continue;
         put_raw(out, &dot->actor, sizeof dot->actor);
         put_raw(out, &dot->n, sizeof dot->n);
-        foreign = true;
+        others = true;
     }
-    if (maps_len == 0 && !foreign) out->len = start;
+    if (maps_len == 0 && !others) out->len = start;
 }
 
 void metadata_join_packed(struct metadata *m, struct slice packed) {

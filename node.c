@@ -226,7 +226,7 @@ static enum node_status write_version(struct node *n, const struct serving *g, b
                                       enum node_status done) {
     struct replica *r = n->replica;
     n->deps.len = 0;
-    metadata_pack(&n->deps, g->seen, n->cluster.actors, r->group);
+    metadata_pack(&n->deps, g->seen, replica_actor(r));
     struct version v = {
         .dot = {replica_actor(r), r->assigned + 1},
         .hlc = next_hlc(n, g),
