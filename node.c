@@ -168,7 +168,7 @@ static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
         struct dot dot = c->metadata.clock.dots[i];
         const struct actor *actor = actors_get(n->cluster.actors, dot.actor);
         if (actor->group != n->replica->group || vclock_has(here, dot)) continue;
-        if (catchup_waive(n->replica, dot)) continue;
+        if (catchup_waive(n->replica, dot, slot)) continue;
         metadata_put_missing(&n->missing, actor->label, dot.n);
     }
     return n->missing.len == 0;

@@ -370,8 +370,9 @@ bool replica_holds_back(const struct replica *r, struct dot dot) {
     return i < r->held_count && r->held[i]->dot.actor == dot.actor && r->held[i]->dot.n == dot.n;
 }
 
-bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing) {
+bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot) {
     struct incoming in = understand_kept(r, r->held[i]);
+    *slot = in.slot;
     enum verdict verdict = judge(r, &in, missing);
     return verdict == HAS_GAP || verdict == HAS_DEPS;
 }
