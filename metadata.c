@@ -245,6 +245,15 @@ static void put_map_ref(struct buffer *out, struct map_ref ref) {
     buffer_put_hex32(out, ref.id);
 }
 
+/* "10.10.0.2:8090#5f3a9c01d2e4b7a1":17, */
+static void put_entry(struct buffer *out, struct slice member, uint64_t n) {
+    buffer_reserve(out, member.len + U64_DIGITS_MAX + 1);
+    char *at = write_slice(out->at + out->len, member);
+    at = write_u64(at, n);
+    *at++ = ',';
+    out->len = (size_t)(at - out->at);
+}
+
 void metadata_put(struct buffer *out, const struct metadata *m, const struct actors *as) {
     buffer_put(out, SLICE("{\"maps\":["));
     for (uint32_t i = 0; i < m->maps_len; i++) {
@@ -256,10 +265,9 @@ void metadata_put(struct buffer *out, const struct metadata *m, const struct act
     buffer_put_hex64(out, m->time);
     buffer_put(out, SLICE("\",\"clock\":{"));
     for (uint32_t i = 0; i < m->clock.len; i++) {
-        if (i > 0) buffer_put_char(out, ',');
-        buffer_put(out, actors_get(as, m->clock.dots[i].actor)->member);
-        buffer_put_u64(out, m->clock.dots[i].n);
+        put_entry(out, actors_get(as, m->clock.dots[i].actor)->member, m->clock.dots[i].n);
     }
+    if (m->clock.len > 0) out->len--; /* the comma behind the last entry */
     buffer_put(out, SLICE("}}"));
 }
 
