@@ -476,32 +476,39 @@ static struct slice status_line(int status) {
     }
 }
 
+#define FIXED_BYTES_MAX 256 /* of a head with all that it can have, but for the caller's texts */
+
 void http_put_head(struct buffer *out, const struct http_head *head) {
-    buffer_put(out, status_line(head->status));
-    buffer_put(out, SLICE("Date: "));
-    buffer_put(out, head->date);
-    buffer_put(out, SLICE("\r\nContent-Type: "));
-    buffer_put(out, head->content_type);
+    struct slice allow = head->allow != NULL ? slice_of(head->allow) : (struct slice){0};
+    buffer_reserve(out, FIXED_BYTES_MAX + head->date.len + head->content_type.len + allow.len);
+    char *at = out->at + out->len;
+    at = write_slice(at, status_line(head->status));
+    at = write_slice(at, SLICE("Date: "));
+    at = write_slice(at, head->date);
+    at = write_slice(at, SLICE("\r\nContent-Type: "));
+    at = write_slice(at, head->content_type);
     if (head->chunked) {
-        buffer_put(out, SLICE("\r\nTransfer-Encoding: chunked"));
+        at = write_slice(at, SLICE("\r\nTransfer-Encoding: chunked"));
     } else if (!head->until_close) {
-        buffer_put(out, SLICE("\r\nContent-Length: "));
-        buffer_put_u64(out, head->content_length);
+        at = write_slice(at, SLICE("\r\nContent-Length: "));
+        at = write_u64(at, head->content_length);
     }
     if (head->allow != NULL) {
-        buffer_put(out, SLICE("\r\nAllow: "));
-        buffer_put(out, slice_of(head->allow));
+        at = write_slice(at, SLICE("\r\nAllow: "));
+        at = write_slice(at, allow);
     }
     if (head->retry_after_s > 0) {
-        buffer_put(out, SLICE("\r\nRetry-After: "));
-        buffer_put_u64(out, head->retry_after_s);
+        at = write_slice(at, SLICE("\r\nRetry-After: "));
+        at = write_u64(at, head->retry_after_s);
     }
     if (head->close) {
-        buffer_put(out, SLICE("\r\nConnection: close"));
+        at = write_slice(at, SLICE("\r\nConnection: close"));
     } else if (head->keep_alive_1_0) {
-        buffer_put(out, SLICE("\r\nConnection: keep-alive"));
+        at = write_slice(at, SLICE("\r\nConnection: keep-alive"));
     }
-    buffer_put(out, SLICE("\r\n\r\n"));
+    at = write_slice(at, SLICE("\r\n\r\n"));
+    out->len = (size_t)(at - out->at);
+    assert(out->len <= out->cap);
 }
 
 /* ---- Dates ---- */

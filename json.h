@@ -56,8 +56,8 @@ bool json_skip(struct json_reader *r);
  * json_next_member(); false changes nothing. */
 bool json_guess_member(struct json_reader *r, struct slice exact);
 
-/* The same together with the number that is its value, iff that is digits up to the next comma or
- * closing bracket. */
+/* The same together with the number that is its value, iff that is plain digits with a comma or the
+ * closing brace behind them. */
 bool json_guess_u64(struct json_reader *r, struct slice exact, uint64_t *n);
 
 /* True when there was no mistake and nothing but white space follows. */
