@@ -214,6 +214,13 @@ void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock
     }
 }
 
+void replica_level_parts(struct replica *r) {
+    if (r->parts.count == 1) return;
+    for (const struct kept *k = r->ring; k != NULL; k = k->next)
+        parts_deliver(&r->parts, k->slot, k->dot);
+    parts_unite(&r->parts);
+}
+
 /* ---- Delivering ---- */
 
 static struct kept *keep(const struct incoming *in, struct slice frame) {
@@ -592,8 +599,8 @@ void replica_tick(struct replica *r) {
     feed_mates(r);
     note_debts(r);
     if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);
+    replica_level_parts(r);
     trim_stable(r);
-    parts_unite(&r->parts);
 }
 
 void replica_end_turn(struct replica *r) {

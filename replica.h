@@ -146,6 +146,10 @@ struct buffer *replica_output(struct replica *r, struct peer *p);
 /* What the ring has beyond `behind`, in the order of delivery. */
 void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock *behind);
 
+/* Slots that were taken over at different moments: each learns of the writes to other slots that
+ * have been delivered since, or else it would lag behind as long as anybody writes. */
+void replica_level_parts(struct replica *r);
+
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);
 
