@@ -66,6 +66,7 @@ $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
 
 # The causal checker: a history in, a verdict out; docs/checker.md.
 $(OUT)/tests/test_checker: $(OUT)/tests/checker.o
+$(OUT)/tests/test_sim_net: $(patsubst %,$(OUT)/tests/%.o,sim_net sim_base)
 $(OUT)/tests/check_history: $(patsubst %,$(OUT)/%.o,tests/check_history tests/checker bytes hash)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 

@@ -164,7 +164,9 @@ struct check_host {
 
 struct check {
     struct check_host hosts[HOSTS_MAX];
+    uint64_t cut_us[HOSTS_MAX][HOSTS_MAX];   /* since when a pair is cut, one way or both; or 0 */
     uint64_t uncut_us[HOSTS_MAX][HOSTS_MAX]; /* when bytes last began to pass, both ways */
+    uint64_t gap_us[HOSTS_MAX][HOSTS_MAX];   /* the same after a cut too long to be overlooked */
     uint32_t floor[KEYS_MAX];                /* I19: the last write that was on the whole roster */
     uint64_t turns;
 };
@@ -174,6 +176,7 @@ void check_free(struct sim *s);
 void check_booted(struct sim *s, uint32_t h);
 void check_before_death(struct sim *s, uint32_t h); /* who has what now decides what may be lost */
 void check_turn(struct sim *s, uint32_t h);
+void check_cut(struct sim *s, uint32_t from, uint32_t to); /* something was cut or healed there */
 /* An answer other than 503, and the version it told of (WRITE_NONE: none). */
 void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
                   uint32_t shown);

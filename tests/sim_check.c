@@ -277,6 +277,26 @@ static bool settled(const struct sim *s, uint32_t h, uint32_t o) {
     return passes && s->base.now_us - since > SETTLED_US;
 }
 
+void check_cut(struct sim *s, uint32_t from, uint32_t to) {
+    struct check *c = &s->check;
+    bool cut = s->net.cut[from][to] || s->net.cut[to][from];
+    uint64_t since = c->cut_us[from][to], now = s->base.now_us;
+    if (cut == (since != 0)) return;
+    if (!cut) {
+        c->uncut_us[from][to] = c->uncut_us[to][from] = now;
+        if (now - since > SETTLED_US) c->gap_us[from][to] = c->gap_us[to][from] = now;
+    }
+    c->cut_us[from][to] = c->cut_us[to][from] = cut ? now : 0;
+}
+
+/* Has a pair that was thrown apart been back for less than READMIT_MS? */
+static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct check *c = &s->check;
+    uint64_t now = s->base.now_us, gap = c->gap_us[h][o], cut = c->cut_us[h][o];
+    bool early = gap != 0 && now - gap + 2 * MS < s->plan.readmit_ms * MS;
+    return early || (cut != 0 && now - cut > SETTLED_US);
+}
+
 /* Who was thrown out is back only after READMIT_MS without a gap. */
 static void judge_view(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
@@ -290,8 +310,7 @@ static void judge_view(struct sim *s, uint32_t h) {
                 c->sees_boot[o] = s->hosts[o].boot_serial;
             }
         } else if (now && !c->sees[o]) {
-            uint64_t since = s->check.uncut_us[h][o], readmit_us = s->plan.readmit_ms * MS;
-            if (s->net.cut[h][o] || s->net.cut[o][h] || s->base.now_us - since + MS < readmit_us) {
+            if (is_too_early(s, h, o)) {
                 base_violation(&s->base, "READMIT", "n%u lists n%u again too early", h, o);
             }
             c->sees[o] = true;
@@ -365,6 +384,7 @@ void check_pending(struct sim *s) {
 static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
                            const struct answer *a, uint32_t shown) {
     uint32_t named[ACTORS_MAX] = {0};
+    if (a->metadata == NULL) base_violation(&s->base, "I6", "n%u: an answer without metadata", h);
     for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
         struct dot dot = a->metadata->clock.dots[i];
         named[check_actor(s, h, dot.actor)] = (uint32_t)dot.n;

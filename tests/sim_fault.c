@@ -47,7 +47,7 @@ static void plan_network(struct sim *s) {
     net->delay_us = PICK(s, 50, 300, 2 * MS, 15 * MS);
     net->delay_spread_us = PICK(s, 20, 1 * MS, 20 * MS);
     net->lag_us = PICK(s, 20, 200, 5 * MS);
-    net->window_bytes = PICK(s, 65536, 65536, 65536, 700);
+    net->window_bytes = PICK(s, 65536, 65536, 65536, 4000);
     net->split_permille = PICK(s, 0, 100, 800);
     net->slow_us_per_kb = PICK(s, 5 * MS, 50 * MS, 1 * S);
 }
@@ -96,7 +96,7 @@ static void set_cut(struct sim *s, uint32_t from, uint32_t to, bool cut) {
     if (from == to || s->net.cut[from][to] == cut) return;
     base_trace(&s->base, from * HOSTS_MAX + to, "n%u -> n%u: %s", from, to, cut ? "cut" : "healed");
     net_cut(&s->base, &s->net, from, to, cut);
-    s->check.uncut_us[from][to] = s->check.uncut_us[to][from] = s->base.now_us;
+    check_cut(s, from, to);
 }
 
 /* Between all of the set `hosts` and all others. */
