@@ -72,6 +72,7 @@ static void delivered(struct sim *s, uint32_t h, uint32_t key, uint32_t out[ACTO
 static bool not_older(const struct sim *s, uint32_t shown, uint32_t than) {
     const struct truth_write *w = &s->truth.writes[than];
     if (shown == than || !w->has_stamp) return true;
+    if (shown != WRITE_NONE && !s->truth.writes[shown].has_stamp) return true; /* who can tell */
     return shown != WRITE_NONE && !stamp_less(s->truth.writes[shown].stamp, w->stamp);
 }
 
@@ -214,7 +215,7 @@ static bool is_alone(struct sim *s, uint32_t h) {
         const struct check_host *other = seen_of(s, o);
         bool ready = s->hosts[o].node != NULL && other->ready_since_us != 0 &&
                      s->base.now_us - other->ready_since_us > SETTLED_US;
-        bool listed = peers_has(node_view(s->hosts[h].node), &s->hosts[o].address);
+        bool listed = peers_lists(node_view(s->hosts[h].node), &s->hosts[o].address);
         bool met = seen_of(s, h)->sees[o] && seen_of(s, h)->sees_boot[o] == s->hosts[o].boot_serial;
         if (o != h && ready && listed && met) return false;
     }
@@ -262,7 +263,7 @@ void check_before_death(struct sim *s, uint32_t h) {
 /* ---- Views ---- */
 
 static bool lists(const struct sim *s, uint32_t h, uint32_t o) {
-    return peers_has(node_view(s->hosts[h].node), &s->hosts[o].address);
+    return peers_lists(node_view(s->hosts[h].node), &s->hosts[o].address);
 }
 
 /* Both hear each other and have for a while. */
@@ -380,7 +381,20 @@ void check_pending(struct sim *s) {
 
 /* ---- Answers ---- */
 
-/* I6: the metadata names all that its owner has seen. */
+/* A node that has delivered all that is named has delivered what that depended on: dots up to n of
+ * actor x may go unnamed if one of the named writes knew of them. */
+static bool is_implied(const struct sim *s, const uint32_t named[ACTORS_MAX], uint32_t x,
+                       uint32_t n) {
+    for (uint32_t a = 0; a < s->truth.actor_count; a++) {
+        for (uint32_t m = named[a]; m > 0; m--) {
+            uint32_t write = truth_find(&s->truth, a, m);
+            if (write != WRITE_NONE && s->truth.writes[write].past.seen[x] >= n) return true;
+        }
+    }
+    return false;
+}
+
+/* I6: the metadata names, or implies, all that its owner has seen. */
 static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
                            const struct answer *a, uint32_t shown) {
     uint32_t named[ACTORS_MAX] = {0};
@@ -393,7 +407,7 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         uint32_t seen = past->seen[x];
         if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
-        if (named[x] >= seen) continue;
+        if (named[x] >= seen || is_implied(s, named, x, seen)) continue;
         base_violation(&s->base, "I6", "n%u: metadata names %u of actor %016llx, seen was %u", h,
                        named[x], (unsigned long long)s->truth.actors[x].id, seen);
     }

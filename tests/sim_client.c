@@ -317,7 +317,8 @@ static void on_refusal(struct sim *s, const struct client_op *op, const struct a
             base_violation(&s->base, "I4", "w%u is refused, and yet it exists", op->write);
         }
     }
-    bool calm = s->phase >= PHASE_CALM && op->sent_us >= s->healed_us;
+    enum phase from = s->plan.park_ms > 0 ? PHASE_CALM : PHASE_REST; /* writes take a moment */
+    bool calm = s->phase >= from && op->sent_us >= s->healed_us;
     if (calm && !past_is_torn(&s->truth, &me->past)) {
         base_violation(&s->base, "I16", "n%u still answers s%u \"%s\", missing %.*s", op->host,
                        op->session, status_name(a->status), (int)a->missing.len,
