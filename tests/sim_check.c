@@ -172,6 +172,8 @@ static bool judge_clock(struct sim *s, uint32_t h, uint32_t key, const uint32_t 
         if (now[a] == from) continue;
         changed = true;
         before[a] = now[a];
+        base_trace(&s->base, now[a], "  n%u: D of k%u: %016llx now %u", h, key,
+                   (unsigned long long)s->truth.actors[a].id, now[a]);
         for (uint32_t n = from + 1; n <= now[a]; n++) {
             uint32_t write = truth_find(&s->truth, a, n);
             if (write != WRITE_NONE) judge_dot(s, h, key, write);
@@ -425,8 +427,9 @@ static void judge_past(struct sim *s, uint32_t h, const struct client_op *op,
     delivered(s, h, op->key, now);
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         if (now[x] >= past->seen[x]) continue;
-        base_violation(&s->base, "I7", "n%u answers, with %u of actor %016llx delivered; seen: %u",
-                       h, now[x], (unsigned long long)s->truth.actors[x].id, past->seen[x]);
+        base_violation(&s->base, "I7",
+                       "n%u answers for k%u, with %u of %016llx delivered; seen: %u", h, op->key,
+                       now[x], (unsigned long long)s->truth.actors[x].id, past->seen[x]);
     }
     uint32_t latest = past->latest[op->key];
     if (latest != WRITE_NONE && !s->truth.writes[latest].lost && !not_older(s, shown, latest)) {
