@@ -144,8 +144,13 @@ static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
 
 void check_named(struct sim *s, uint32_t write) {
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
-        const struct truth_write *w = &s->truth.writes[write];
-        if (has(s, h, w)) judge_dot(s, h, w->key, write);
+        struct truth_write *w = &s->truth.writes[write];
+        bool had = seen_of(s, h)->delivered[w->key][w->actor] >= w->n;
+        if (has(s, h, w)) {
+            judge_dot(s, h, w->key, write);
+        } else if (had) {
+            count_boot(s, h, w); /* it has died since */
+        }
     }
 }
 

@@ -50,6 +50,12 @@ static void plan_network(struct sim *s) {
     net->window_bytes = PICK(s, 65536, 65536, 65536, 4000);
     net->split_permille = PICK(s, 0, 100, 800);
     net->slow_us_per_kb = PICK(s, 5 * MS, 50 * MS, 1 * S);
+    if (net->window_bytes < 65536) { /* what the clients write must fit through */
+        net->delay_us = 50;
+        net->delay_spread_us = 1 * MS;
+        s->plan.value_bytes = 0;
+        if (s->plan.think_us < 40 * MS) s->plan.think_us = 40 * MS;
+    }
 }
 
 /* Breaks and clocks are harmless to what is promised; each of the other kinds takes some of it. */
