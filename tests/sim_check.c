@@ -388,6 +388,17 @@ void check_pending(struct sim *s) {
 
 /* ---- Answers ---- */
 
+/* Under a map that was made later an entry may go whose writer is over and that all have. */
+static bool is_pruned(const struct sim *s, const struct answer *a, uint32_t actor, uint32_t n) {
+    bool over = host_of_boot(s, s->truth.actors[actor].boot) == NULL;
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        for (uint32_t k = 0; k < s->plan.keys && s->hosts[h].node != NULL; k++) {
+            over &= s->check.hosts[h].delivered[k][actor] >= n;
+        }
+    }
+    return over && a->metadata->maps_len > 0;
+}
+
 /* I6: the metadata names all that its owner has seen. */
 static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
                            const struct answer *a, uint32_t shown) {
@@ -401,7 +412,7 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         uint32_t seen = past->seen[x];
         if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
-        if (named[x] >= seen) continue;
+        if (named[x] >= seen || is_pruned(s, a, x, seen)) continue;
         base_violation(&s->base, "I6", "n%u: metadata names %u of actor %016llx, seen was %u", h,
                        named[x], (unsigned long long)s->truth.actors[x].id, seen);
     }
@@ -462,7 +473,10 @@ static void judge_rest_of(struct sim *s, uint32_t h, uint32_t first) {
     const struct node *n = s->hosts[h].node;
     uint64_t keys = 0, live = 0;
     if (!node_ready(n)) base_violation(&s->base, "I10", "n%u is not ready at rest", h);
-    if (node_held_back(n) + node_under_way(n) > 0) {
+    bool complete = true; /* with a member gone for good, what waits for the lost waits for ever */
+    for (uint32_t o = 0; o < s->plan.hosts; o++)
+        complete &= s->hosts[o].node != NULL;
+    if ((complete ? node_held_back(n) : 0) + node_under_way(n) > 0) {
         base_violation(&s->base, "I10", "n%u: %u held back, %u under way at rest", h,
                        node_held_back(n), node_under_way(n));
     }
