@@ -384,7 +384,12 @@ bool replica_held_is_first(const struct replica *r, uint32_t i) {
     return i == 0 || r->held[i - 1]->dot.actor != r->held[i]->dot.actor;
 }
 
-bool replica_holds_back(const struct replica *r, struct dot dot) {
+uint64_t replica_first_held(const struct replica *r, uint32_t actor) {
+    uint32_t i = held_place(r, (struct dot){actor, 0});
+    return i < r->held_count && r->held[i]->dot.actor == actor ? r->held[i]->dot.n : 0;
+}
+
+static bool holds_back(const struct replica *r, struct dot dot) {
     uint32_t i = held_place(r, dot);
     return i < r->held_count && r->held[i]->dot.actor == dot.actor && r->held[i]->dot.n == dot.n;
 }
@@ -399,7 +404,7 @@ bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing
 /* What does not fit is dropped: it will be pulled. */
 static void hold_back(struct replica *r, const struct incoming *in, struct slice frame) {
     uint32_t i = held_place(r, in->dot);
-    bool known = replica_holds_back(r, in->dot);
+    bool known = holds_back(r, in->dot);
     bool room =
         r->held_count < REPLICA_HELD_MAX && r->held_bytes + frame.len <= REPLICA_HELD_BYTES_MAX;
     if (known || !room) return;

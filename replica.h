@@ -170,8 +170,8 @@ void replica_release_held(struct replica *r);
 
 /* What is held back, by actor and number: r->held_count writes. */
 struct dot replica_held_dot(const struct replica *r, uint32_t i);
-bool replica_held_is_first(const struct replica *r, uint32_t i); /* of its actor */
-bool replica_holds_back(const struct replica *r, struct dot dot);
+bool replica_held_is_first(const struct replica *r, uint32_t i);      /* of its actor */
+uint64_t replica_first_held(const struct replica *r, uint32_t actor); /* 0: none */
 /* A dot without which the i-th, a first one, cannot be delivered in its slot. */
 bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot);
 
