@@ -125,9 +125,10 @@ $(OUT)/tests/replay_%: $(OUT)/tests/fuzz_%.o $(OUT)/tests/fuzz_main.o $(OBJECTS)
 
 # ---- Bench ----
 
-BENCH := $(patsubst %,build/bench/%,kvs-bench load bare)
+BENCH := $(patsubst %,build/bench/%,kvs kvs-bench load bare)
 
 build/bench/kvs-bench: build/release/bench/kvs-bench.o $(OBJECTS)
+build/bench/kvs: build/release/kvs.o $(OBJECTS)
 build/bench/load: build/release/bench/load.o
 build/bench/bare: build/release/bench/bare.o
 $(BENCH):

@@ -10,7 +10,8 @@
  * shard that is elsewhere (nobody to forward to yet), no memory (refused; the write has then taken
  * no number, so no gap in the actor's dots).
  *
- * There is one member in the group so far, so a write is delivered as soon as it is stamped.
+ * Where the group has other members, a write is only begun here; replica.c has the rest of its way,
+ * and node_take_answer() picks it up when it is delivered.
  */
 #include "node.h"
 
@@ -135,12 +136,16 @@ struct slice node_link_output(const struct link *l) {
     return (struct slice){l->out.at + l->out_sent, l->out.len - l->out_sent};
 }
 
+/* What has gone is cut off when it is half of the buffer, so each byte moves once at most. */
 void node_link_sent(struct node *n, struct link *l, size_t bytes) {
+    struct buffer *out = &l->out;
     (void)n;
     l->out_sent += bytes;
-    if (l->out_sent < l->out.len) return;
-    l->out.len = l->out_sent = 0;
-    if (l->out.cap > LINK_OUTPUT_KEEP) buffer_free(&l->out);
+    if (l->out_sent * 2 < out->len) return;
+    out->len -= l->out_sent;
+    if (out->len > 0) memmove(out->at, out->at + l->out_sent, out->len);
+    l->out_sent = 0;
+    if (out->len == 0 && out->cap > LINK_OUTPUT_KEEP) buffer_free(out);
 }
 
 bool node_take_order(struct node *n, struct link_order *order) {
