@@ -565,7 +565,10 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
     }
     struct dot missing;
     switch (judge(r, &in, &missing)) {
-    case IS_HERE: parts_deliver(&r->parts, in.slot, in.dot); break;
+    case IS_HERE:
+        parts_deliver(&r->parts, in.slot, in.dot); /* other slots may have waited for it */
+        replica_release_held(r);
+        break;
     case IS_NEXT:
         deliver(r, &in, NULL);
         keep_in_ring(r, keep(&in, frame));
@@ -617,6 +620,7 @@ void replica_tick(struct replica *r) {
     note_debts(r);
     if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);
     replica_level_parts(r);
+    replica_release_held(r);
     trim_stable(r);
 }
 

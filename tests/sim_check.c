@@ -221,7 +221,7 @@ static bool is_alone(struct sim *s, uint32_t h) {
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         const struct check_host *other = seen_of(s, o);
         bool ready = s->hosts[o].node != NULL && other->ready_since_us != 0 &&
-                     s->base.now_us - other->ready_since_us > SETTLED_US;
+                     s->base.now_us > other->ready_since_us + SETTLED_US;
         const struct peer *peer = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
         bool listed = peer != NULL && peer_in_view(peer);
         bool met = seen_of(s, h)->sees[o] && seen_of(s, h)->sees_boot[o] == s->hosts[o].boot_serial;
