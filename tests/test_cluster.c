@@ -166,6 +166,7 @@ static void end(struct net *net) {
 struct result {
     bool is_answered;
     enum node_status status;
+    uint32_t shard;
     char value[64];
     char metadata[4096];
 };
@@ -180,6 +181,7 @@ static void take_result(struct node *n, struct result *r, const struct answer *a
     struct buffer text = {0};
     r->is_answered = true;
     r->status = a->status;
+    r->shard = a->shard;
     copy_text(r->value, sizeof r->value, a->value);
     if (a->metadata != NULL)
         metadata_put(&text, a->metadata, node_actors(n));
@@ -771,6 +773,24 @@ static void nothing_is_forgotten_under_a_first_map_or_while_a_member_is_away(voi
     end(&net);
 }
 
+/* The only one left must not overtake what it has sent to the one that is gone. */
+static void writes_under_way_to_a_member_that_is_struck_off_come_first(void) {
+    struct net net = begin_ready(2);
+    struct address second = net.configs[1].self;
+    net.cut[0][1] = true;
+    CHECK(!submit(&net, 0, OP_PUT, "k", "1", "").is_answered);
+    CHECK(node_view_remove(net.nodes[0], &second) == NODE_REMOVED);
+    CHECK_U64(node_map(net.nodes[0])->node_count, 1);
+    struct result later = submit(&net, 0, OP_PUT, "k", "2", "");
+    pass(&net, 50);
+    struct result first = take(&net, 0);
+    CHECK(first.is_answered && first.status == NODE_CREATED);
+    if (!later.is_answered) later = take(&net, 0);
+    CHECK(later.is_answered && later.status == NODE_REPLACED);
+    check_value(&net, 0, "k", later.metadata, "2");
+    end(&net);
+}
+
 int main(void) {
     RUN(a_write_reaches_all_members);
     RUN(a_restarted_member_gets_everything_back);
@@ -794,5 +814,6 @@ int main(void) {
     RUN(a_live_member_that_is_struck_off_is_out_until_it_is_named);
     RUN(metadata_forgets_actors_that_are_over);
     RUN(nothing_is_forgotten_under_a_first_map_or_while_a_member_is_away);
+    RUN(writes_under_way_to_a_member_that_is_struck_off_come_first);
     return kit_finish();
 }
