@@ -372,12 +372,12 @@ static void answer_write(struct node *n, const struct under_way *u, struct answe
         vclock_set(&seen->clock, u->dots[i]);
     for (uint32_t i = 0; i < u->maps_len; i++)
         metadata_add_map(seen, u->maps[i]);
-    vclock_raise(&seen->clock, (struct dot){n->replica->actor, u->n});
+    vclock_raise(&seen->clock, (struct dot){u->actor, u->n});
     cluster_prune(&n->cluster, seen);
     enum node_status put = u->replaced ? NODE_REPLACED : NODE_CREATED;
     *a = (struct answer){
         .status = u->is_delete ? NODE_DELETED : put,
-        .shard = n->cluster.shard,
+        .shard = n->cluster.map->shard_of_slot[u->slot],
         .metadata = seen,
     };
     count_answer(n, u->is_delete ? OP_DELETE : OP_PUT, a->status);

@@ -490,6 +490,8 @@ void replica_begin_write(struct replica *r, uint64_t token, struct slice key, st
     struct under_way *u = under_way_create(seen);
     u->token = token;
     u->is_delete = is_delete;
+    u->actor = in.dot.actor;
+    u->slot = in.slot;
     u->n = in.dot.n;
     u->hlc = hlc;
     u->write = keep(&in, encode(r, in.dot, hlc, key, value, is_delete, seen));

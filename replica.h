@@ -42,6 +42,7 @@ struct under_way {
     uint32_t dots_len, maps_len;
     struct dot *dots; /* in the same allocation */
     struct map_ref *maps;
+    uint32_t actor, slot;
     uint64_t n, hlc; /* of the write */
 };
 

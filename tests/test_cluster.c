@@ -791,6 +791,25 @@ static void writes_under_way_to_a_member_that_is_struck_off_come_first(void) {
     end(&net);
 }
 
+/* Its writes are delivered, but not answered yet, when the map comes that it is not in. */
+static void what_was_written_before_leaving_the_map_is_answered(void) {
+    struct net net = begin_ready(3);
+    struct address third = net.configs[2].self;
+    net.cut[0][2] = net.cut[1][2] = true;
+    CHECK(!submit(&net, 2, OP_PUT, "k", "1", "").is_answered);
+    turn(&net);
+    CHECK(node_view_remove(net.nodes[0], &third) == NODE_REMOVED);
+    turn(&net);
+    net.cut[0][2] = net.cut[1][2] = false;
+    pass(&net, 500);
+    CHECK_U64(node_map(net.nodes[2])->node_count, 2);
+    struct result w = take(&net, 2);
+    CHECK(w.is_answered && w.status == NODE_CREATED && w.shard == 0);
+    CHECK_U64(entries_of(w.metadata), 1);
+    check_value(&net, 0, "k", w.metadata, "1");
+    end(&net);
+}
+
 int main(void) {
     RUN(a_write_reaches_all_members);
     RUN(a_restarted_member_gets_everything_back);
@@ -815,5 +834,6 @@ int main(void) {
     RUN(metadata_forgets_actors_that_are_over);
     RUN(nothing_is_forgotten_under_a_first_map_or_while_a_member_is_away);
     RUN(writes_under_way_to_a_member_that_is_struck_off_come_first);
+    RUN(what_was_written_before_leaving_the_map_is_answered);
     return kit_finish();
 }
