@@ -791,6 +791,47 @@ static void writes_under_way_to_a_member_that_is_struck_off_come_first(void) {
     end(&net);
 }
 
+/* It hears the others before it is in their map again, and what they say then is not enough. */
+static void a_member_that_comes_back_to_the_map_catches_up_before_it_serves(void) {
+    struct net net = begin_ready(3);
+    struct address third = net.configs[2].self;
+    CHECK(node_view_remove(net.nodes[0], &third) == NODE_REMOVED);
+    pass(&net, 500);
+    CHECK(!node_ready(net.nodes[2]));
+    CHECK(node_view_add(net.nodes[0], &third) == PEERS_ADDED);
+    const struct peer *p = peers_find(node_view(net.nodes[0]), &third);
+    for (int ms = 0; ms < 4000 && !peer_in_view(p); ms += 10)
+        pass(&net, 10);
+    CHECK(!node_ready(net.nodes[2]));
+    struct result w = put(&net, 1, "k", "2", "");
+    for (int ms = 0; ms < 1000 && !node_ready(net.nodes[2]); ms += 10)
+        pass(&net, 10);
+    CHECK(node_ready(net.nodes[2]));
+    check_value(&net, 2, "k", "", "2");
+    check_value(&net, 2, "k", w.metadata, "2");
+    pass(&net, 500);
+    check_level(&net);
+    end(&net);
+}
+
+static void a_member_that_comes_back_to_the_map_writes_at_once(void) {
+    struct net net = begin_ready(3);
+    struct address third = net.configs[2].self;
+    struct result w = put_many(&net, 2, 5, (struct result){0});
+    CHECK(node_view_remove(net.nodes[0], &third) == NODE_REMOVED);
+    pass(&net, 500);
+    CHECK(node_view_add(net.nodes[0], &third) == PEERS_ADDED);
+    pass(&net, 4000);
+    net.cut[0][2] = true; /* the second has to acknowledge what the third writes now */
+    CHECK(!submit(&net, 2, OP_PUT, "k", "1", w.metadata).is_answered);
+    turn(&net);
+    CHECK(take(&net, 2).is_answered);
+    net.cut[0][2] = false;
+    turn(&net);
+    check_level(&net);
+    end(&net);
+}
+
 /* Its writes are delivered, but not answered yet, when the map comes that it is not in. */
 static void what_was_written_before_leaving_the_map_is_answered(void) {
     struct net net = begin_ready(3);
@@ -834,6 +875,8 @@ int main(void) {
     RUN(metadata_forgets_actors_that_are_over);
     RUN(nothing_is_forgotten_under_a_first_map_or_while_a_member_is_away);
     RUN(writes_under_way_to_a_member_that_is_struck_off_come_first);
+    RUN(a_member_that_comes_back_to_the_map_catches_up_before_it_serves);
+    RUN(a_member_that_comes_back_to_the_map_writes_at_once);
     RUN(what_was_written_before_leaving_the_map_is_answered);
     return kit_finish();
 }
