@@ -63,6 +63,10 @@ unit: $(UNITS) $(OUT)/tests/check_history
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 
+# It brings a node of its own.
+$(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit links resolve reactor sock log address bytes)
+	$(COMPILE) $(LDFLAGS) -o $@ $^
+
 # The causal checker: a history in, a verdict out; docs/checker.md.
 $(OUT)/tests/test_checker: $(OUT)/tests/checker.o
 $(OUT)/tests/check_history: $(patsubst %,$(OUT)/%.o,tests/check_history tests/checker bytes hash)

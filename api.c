@@ -74,7 +74,9 @@ struct body {
     struct slice value, socket_address, shard_count;
 };
 
-static void read_member(struct api *api, struct body *b, struct json_reader *r, struct slice name) {
+static bool read_member(struct api *api, struct body *b, struct json_reader *r) {
+    struct slice name;
+    if (!json_next_member(r, &name)) return false;
     if (json_name_is(name, SLICE("causal-metadata"))) {
         node_read_claim(api->node, &api->claim, r);
     } else if (json_name_is(name, SLICE("value"))) {
@@ -86,6 +88,19 @@ static void read_member(struct api *api, struct body *b, struct json_reader *r, 
     } else {
         json_skip(r);
     }
+    return true;
+}
+
+/* The two members that nearly all bodies have, as nearly all clients write them. */
+static bool read_usual_member(struct api *api, struct body *b, struct json_reader *r) {
+    if (json_guess_member(r, SLICE("\"value\":"))) {
+        json_read_value(r, &b->value);
+    } else if (json_guess_member(r, SLICE("\"causal-metadata\":"))) {
+        node_read_claim(api->node, &api->claim, r);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* An empty body has no members. False: malformed, and answered. */
@@ -94,10 +109,9 @@ static bool read_body(struct api *api, struct slice text, struct body *b, struct
     claim_clear(&api->claim);
     if (text.len == 0) return true;
     struct json_reader r = json_reader_of(text);
-    struct slice name;
     json_enter_object(&r);
-    while (json_next_member(&r, &name))
-        read_member(api, b, &r, name);
+    while (read_usual_member(api, b, &r) || read_member(api, b, &r))
+        continue;
     if (json_finish(&r)) return true;
     answer_malformed(reply, "Malformed JSON", json_error_offset(&r), r.error);
     return false;
@@ -457,10 +471,18 @@ static enum api_outcome handle_reshard(struct api *api, const struct api_request
 
 /* ---- /health and /metrics ---- */
 
+static void put_bool(struct reply *reply, bool b) {
+    put(reply, b ? SLICE("true") : SLICE("false"));
+}
+
 static enum api_outcome handle_health(struct api *api, const struct api_request *request,
                                       struct slice rest, struct reply *reply) {
     (void)request, (void)rest;
-    put(reply, SLICE("{\"status\":\"up\",\"ready\":true,\"provisional\":false,\"node\":"));
+    put(reply, SLICE("{\"status\":\"up\",\"ready\":"));
+    put_bool(reply, node_ready(api->node));
+    put(reply, SLICE(",\"provisional\":"));
+    put_bool(reply, node_provisional(api->node));
+    put(reply, SLICE(",\"node\":"));
     json_put_string(&reply->body, address_text(node_self(api->node)));
     put(reply, SLICE(",\"shard-id\":"));
     put_shard_id(reply, node_shard(api->node));
@@ -468,6 +490,12 @@ static enum api_outcome handle_health(struct api *api, const struct api_request 
     buffer_put_u64(&reply->body, store_live(node_store(api->node)));
     put(reply, SLICE(",\"version\":\"" KVS_VERSION "\"}"));
     return API_ANSWERED;
+}
+
+static enum api_outcome handle_ready(struct api *api, const struct api_request *request,
+                                     struct slice rest, struct reply *reply) {
+    if (!node_ready(api->node)) return answer_error(reply, 503, "Node is not ready");
+    return handle_health(api, request, rest, reply);
 }
 
 static enum api_outcome handle_metrics(struct api *api, const struct api_request *request,
@@ -511,7 +539,7 @@ static const struct route {
     {SLICE_INIT("/shard/add-member/"), VERB_PUT, "PUT", handle_add_member},
     {SLICE_INIT("/shard/reshard"), VERB_GET | VERB_PUT, "GET, HEAD, PUT", handle_reshard},
     {SLICE_INIT("/health"), VERB_GET, "GET, HEAD", handle_health},
-    {SLICE_INIT("/health/ready"), VERB_GET, "GET, HEAD", handle_health},
+    {SLICE_INIT("/health/ready"), VERB_GET, "GET, HEAD", handle_ready},
     {SLICE_INIT("/metrics"), VERB_GET, "GET, HEAD", handle_metrics},
 };
 

@@ -401,6 +401,7 @@ size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes) {
     size_t taken = 0;
     peers_heard(&c->peers, l);
     while (l->state != LINK_CLOSING) {
+        if (peers_is_waiting(l)) return taken;
         struct wire_frame f;
         struct slice rest = {bytes.at + taken, bytes.len - taken};
         enum wire_cut cut = wire_cut(rest, &f);

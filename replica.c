@@ -55,11 +55,16 @@ void replica_init(struct replica *r, const struct replica_config *config, uint64
     parts_init(&r->parts);
 }
 
+void under_way_free(struct under_way *u) {
+    free(u->write);
+    metadata_free(&u->seen);
+    free(u);
+}
+
 static void free_under_way(struct under_way *list) {
     for (struct under_way *u = list, *next; u != NULL; u = next) {
         next = u->next;
-        free(u->write);
-        free(u);
+        under_way_free(u);
     }
 }
 
@@ -219,6 +224,13 @@ void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock
     }
 }
 
+void replica_level_parts(struct replica *r) {
+    if (r->parts.count == 1) return;
+    for (const struct kept *k = r->ring; k != NULL; k = k->next)
+        parts_deliver(&r->parts, k->slot, k->dot);
+    parts_unite(&r->parts);
+}
+
 /* ---- Delivering ---- */
 
 static struct kept *keep(const struct incoming *in, struct slice frame) {
@@ -279,7 +291,7 @@ static enum verdict judge(const struct replica *r, const struct incoming *in, st
 }
 
 /* What the version keeps of its dependencies, packed; see metadata_pack(). */
-static struct slice pack_deps(struct replica *r, const struct wire_write *w) {
+static struct slice pack_deps(struct replica *r, const struct wire_write *w, uint32_t author) {
     struct metadata *m = &r->unpacked;
     metadata_clear(m);
     for (uint32_t i = 0; i < w->maps.count; i++) {
@@ -292,38 +304,45 @@ static struct slice pack_deps(struct replica *r, const struct wire_write *w) {
         if (actor != ACTOR_NONE) vclock_raise(&m->clock, (struct dot){actor, dep.n});
     }
     r->scratch.len = 0;
-    metadata_pack(&r->scratch, m, r->actors, r->group);
+    metadata_pack(&r->scratch, m, author);
     return buffer_slice(&r->scratch);
 }
 
-/* Puts a version in place of one with a smaller stamp. True: there was a value before. */
-bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor) {
+void replica_observe(struct metadata *seen, const struct version *v) {
+    metadata_join_packed(seen, v->deps);
+    vclock_raise(&seen->clock, v->dot);
+    seen->time = hlc_max(seen->time, v->hlc);
+}
+
+bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor,
+                   struct metadata *seen) {
     struct store_place place = store_locate(r->store, w->key);
     struct version old;
     bool known = store_find(r->store, place, w->key, &old);
+    bool replaced = known && !old.is_tombstone;
     r->hlc = hlc_max(r->hlc, w->hlc);
+    if (known && seen != NULL) replica_observe(seen, &old);
     if (known) {
         struct stamp theirs = {w->hlc, w->dot.actor_id};
         struct stamp mine = {old.hlc, actors_get(r->actors, old.dot.actor)->id};
         r->stats.superseded += stamp_less(theirs, mine);
-        if (!stamp_less(mine, theirs)) return !old.is_tombstone;
+        if (!stamp_less(mine, theirs)) return replaced;
     }
-    bool replaced = known && !old.is_tombstone;
     struct version v = {
         .dot = {actor, w->dot.n},
         .hlc = w->hlc,
         .is_tombstone = w->is_tombstone,
         .key = w->key,
         .value = w->value,
-        .deps = pack_deps(r, w),
+        .deps = pack_deps(r, w, actor),
     };
     if (!store_put(r->store, place, &v)) bytes_exhausted(v.value.len);
     return replaced;
 }
 
 /* True: there was a value before. */
-static bool deliver(struct replica *r, const struct incoming *in) {
-    bool replaced = replica_merge(r, &in->w, in->dot.actor);
+static bool deliver(struct replica *r, const struct incoming *in, struct metadata *seen) {
+    bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);
     parts_deliver(&r->parts, in->slot, in->dot);
     r->progress++;
     r->stats.delivered++;
@@ -368,8 +387,9 @@ bool replica_holds_back(const struct replica *r, struct dot dot) {
     return i < r->held_count && r->held[i]->dot.actor == dot.actor && r->held[i]->dot.n == dot.n;
 }
 
-bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing) {
+bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot) {
     struct incoming in = understand_kept(r, r->held[i]);
+    *slot = in.slot;
     enum verdict verdict = judge(r, &in, missing);
     return verdict == HAS_GAP || verdict == HAS_DEPS;
 }
@@ -401,7 +421,7 @@ static bool release_round(struct replica *r) {
         struct incoming in = understand_kept(r, r->held[i]);
         enum verdict verdict = first ? judge(r, &in, &missing) : HAS_GAP;
         if (verdict == IS_NEXT) {
-            deliver(r, &in);
+            deliver(r, &in, NULL);
             keep_in_ring(r, take_held(r, i));
             delivered = true;
         } else if (verdict == IS_HERE || verdict == IS_ELSEWHERE) {
@@ -444,7 +464,9 @@ void replica_deliver_own(struct replica *r, uint64_t up_to) {
         struct incoming in = understand_kept(r, u->write);
         struct dot missing;
         assert(judge(r, &in, &missing) == IS_NEXT);
-        u->replaced = deliver(r, &in);
+        u->replaced = deliver(r, &in, &u->seen);
+        u->seen.time = hlc_max(u->seen.time, in.w.hlc);
+        vclock_raise(&u->seen.clock, in.dot);
         keep_in_ring(r, u->write);
         u->write = NULL;
         r->under_way = u->next;
@@ -480,30 +502,12 @@ static struct slice encode(struct replica *r, struct dot dot, uint64_t hlc, stru
     return buffer_slice(out);
 }
 
-static struct under_way *under_way_create(const struct metadata *seen) {
-    size_t dots = seen->clock.len * sizeof(struct dot);
-    size_t maps = seen->maps_len * sizeof(struct map_ref);
-    struct under_way *u = bytes_alloc(sizeof *u + dots + maps);
-    *u = (struct under_way){.time = seen->time};
-    u->dots = (struct dot *)(u + 1);
-    u->dots_len = seen->clock.len;
-    u->maps = (struct map_ref *)(u->dots + u->dots_len);
-    u->maps_len = seen->maps_len;
-    if (dots > 0) memcpy(u->dots, seen->clock.dots, dots);
-    if (maps > 0) memcpy(u->maps, seen->maps, maps);
-    return u;
-}
-
 void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
                          bool is_delete, uint64_t hlc, const struct metadata *seen) {
     struct incoming in = {.dot = {replica_actor(r), ++r->assigned}, .slot = shard_slot(key)};
-    struct under_way *u = under_way_create(seen);
-    u->token = token;
-    u->is_delete = is_delete;
-    u->actor = in.dot.actor;
-    u->slot = in.slot;
-    u->n = in.dot.n;
-    u->hlc = hlc;
+    struct under_way *u = bytes_alloc(sizeof *u);
+    *u = (struct under_way){.token = token, .n = in.dot.n, .slot = in.slot, .is_delete = is_delete};
+    metadata_copy(&u->seen, seen);
     u->write = keep(&in, encode(r, in.dot, hlc, key, value, is_delete, seen));
     *r->under_way_end = u;
     r->under_way_end = &u->next;
@@ -563,7 +567,7 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
     switch (judge(r, &in, &missing)) {
     case IS_HERE: parts_deliver(&r->parts, in.slot, in.dot); break;
     case IS_NEXT:
-        deliver(r, &in);
+        deliver(r, &in, NULL);
         keep_in_ring(r, keep(&in, frame));
         replica_release_held(r);
         break;
@@ -612,8 +616,8 @@ void replica_tick(struct replica *r) {
     feed_mates(r);
     note_debts(r);
     if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);
+    replica_level_parts(r);
     trim_stable(r);
-    parts_unite(&r->parts);
 }
 
 void replica_end_turn(struct replica *r) {

@@ -35,16 +35,15 @@ struct under_way {
     struct under_way *next;
     struct kept *write; /* owned until it is delivered */
     uint64_t token;
+    uint64_t n;     /* the number of the write */
+    uint32_t slot;  /* of its key */
     bool cancelled; /* nobody waits for the answer */
     bool is_delete;
-    bool replaced; /* once delivered: there was a value before */
-    uint64_t time; /* of what the client has seen, then the dots and maps of that */
-    uint32_t dots_len, maps_len;
-    struct dot *dots; /* in the same allocation */
-    struct map_ref *maps;
-    uint32_t actor, slot;
-    uint64_t n, hlc; /* of the write */
+    bool replaced;        /* once delivered: there was a value before */
+    struct metadata seen; /* by the client; once delivered: the write and what it met, too */
 };
+
+void under_way_free(struct under_way *u);
 
 struct replica_stats {
     uint64_t sent, delivered, held_total, superseded, pulls, images_sent, images_taken, waived;
@@ -122,11 +121,14 @@ uint32_t replica_actor(struct replica *r);
 void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
                          bool is_delete, uint64_t hlc, const struct metadata *seen);
 
+/* The client is about to see version v: from now on its metadata says so. */
+void replica_observe(struct metadata *seen, const struct version *v);
+
 /* Delivers a write of a node that is the only member, without sending or keeping it. False: the
  * machine has no memory. */
 bool replica_write_alone(struct replica *r, struct store_place place, const struct version *v);
 
-struct under_way *replica_take_done(struct replica *r); /* the caller frees it; NULL: none */
+struct under_way *replica_take_done(struct replica *r); /* the caller's; NULL: none */
 void replica_cancel(struct replica *r, uint64_t token);
 
 /* D of a slot; NULL: nothing of it is kept here. */
@@ -145,11 +147,17 @@ struct buffer *replica_output(struct replica *r, struct peer *p);
 /* What the ring has beyond `behind`, in the order of delivery. */
 void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock *behind);
 
+/* Slots that were taken over at different moments: each learns of the writes to other slots that
+ * have been delivered since, or else it would lag behind as long as anybody writes. */
+void replica_level_parts(struct replica *r);
+
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);
 
-/* Puts a version in place of one with a smaller stamp. True: there was a value before. */
-bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor);
+/* Puts a version in place of one with a smaller stamp. True: there was a value before. `seen`
+ * (NULL: nobody's) comes to say that the version before was met. */
+bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor,
+                   struct metadata *seen);
 
 /* D has grown: delivers what was held back for that. */
 void replica_release_held(struct replica *r);
@@ -158,8 +166,8 @@ void replica_release_held(struct replica *r);
 struct dot replica_held_dot(const struct replica *r, uint32_t i);
 bool replica_held_is_first(const struct replica *r, uint32_t i); /* of its actor */
 bool replica_holds_back(const struct replica *r, struct dot dot);
-/* A dot without which the i-th, a first one, cannot be delivered. */
-bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing);
+/* A dot without which the i-th, a first one, cannot be delivered in its slot. */
+bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot);
 
 /* ---- Turns ---- */
 
