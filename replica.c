@@ -79,6 +79,7 @@ void replica_free(struct replica *r) {
         free(r->held[i]);
     free(r->held);
     free(r->mates);
+    free(r->trail);
     parts_free(&r->parts);
     vclock_free(&r->trimmed);
     buffer_free(&r->scratch);
@@ -224,10 +225,20 @@ void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock
     }
 }
 
+/* ---- The trail ---- */
+
+static void leave_trail(struct replica *r, struct dot dot, uint32_t slot) {
+    if (r->trail == NULL) r->trail = bytes_alloc(REPLICA_TRAIL_MAX * sizeof *r->trail);
+    r->trail[r->trail_end++ % REPLICA_TRAIL_MAX] = (struct trail_step){dot, slot};
+}
+
 void replica_level_parts(struct replica *r) {
     if (r->parts.count == 1) return;
-    for (const struct kept *k = r->ring; k != NULL; k = k->next)
-        parts_deliver(&r->parts, k->slot, k->dot);
+    uint64_t from = r->trail_end < REPLICA_TRAIL_MAX ? 0 : r->trail_end - REPLICA_TRAIL_MAX;
+    for (uint64_t i = from; i < r->trail_end; i++) {
+        const struct trail_step *step = &r->trail[i % REPLICA_TRAIL_MAX];
+        parts_deliver(&r->parts, step->slot, step->dot);
+    }
     parts_unite(&r->parts);
 }
 
@@ -344,6 +355,7 @@ bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 static bool deliver(struct replica *r, const struct incoming *in, struct metadata *seen) {
     bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);
     parts_deliver(&r->parts, in->slot, in->dot);
+    leave_trail(r, in->dot, in->slot);
     r->progress++;
     r->stats.delivered++;
     return replaced;

@@ -26,7 +26,8 @@
 #define REPLICA_HELD_BYTES_MAX  (64 * 1024 * 1024) /* and their bytes */
 #define REPLICA_RING_WRITES_MAX 65536
 #define REPLICA_RING_BYTES_MAX  (16 * 1024 * 1024)
-#define REPLICA_PULL_MS         300 /* a pull that brings nothing for this long is over */
+#define REPLICA_TRAIL_MAX       16384 /* deliveries remembered by dot and slot */
+#define REPLICA_PULL_MS         300   /* a pull that brings nothing for this long is over */
 
 struct kept; /* a write whose frame is kept */
 
@@ -80,6 +81,12 @@ struct replica {
     uint32_t ring_count, ring_writes_max;
     size_t ring_bytes;
     struct vclock trimmed; /* what lies behind the ring: an asker that has it can be fed from it */
+
+    struct trail_step { /* the last deliveries, whose writes may have left the ring */
+        struct dot dot;
+        uint32_t slot;
+    } * trail; /* owned; circular; NULL before the first */
+    uint64_t trail_end;
 
     bool synced;      /* holds what the group has: serves */
     bool provisional; /* synced without having met all members */
