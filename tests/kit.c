@@ -201,16 +201,3 @@ struct node_config kit_cluster_config(uint32_t count, uint32_t shard_count) {
 struct node_config kit_node_config(void) {
     return kit_cluster_config(1, 0);
 }
-
-void kit_pass(struct node *n, uint64_t from_ms, uint64_t to_ms) {
-    for (uint64_t ms = from_ms; ms < to_ms;) {
-        ms = ms + PEER_TICK_MS < to_ms ? ms + PEER_TICK_MS : to_ms;
-        node_set_time(n, ms, KIT_WALL_MS + ms - KIT_NOW_MS);
-        node_end_turn(n);
-    }
-}
-
-void kit_pass_until_ready(struct node *n) {
-    kit_pass(n, KIT_NOW_MS, KIT_READY_MS);
-    CHECK(node_ready(n));
-}
