@@ -56,22 +56,31 @@ static void try_adopt(struct cluster *c) {
     notes_put(&c->notes, "map: adopted a later one", NULL);
 }
 
+/* The map that this node would have drawn is forgotten: nobody has lived by it, and those of the
+ * running group would take it for a greater one. Takes m. */
+static void adopt_instead(struct cluster *c, struct map *m) {
+    assert(c->map_count == 1 && c->maps[0] == c->map);
+    map_free(c->map);
+    c->maps[0] = m;
+    adopt(c, m);
+}
+
 /* Takes m. */
 static void learn_map(struct cluster *c, struct map *m) {
     if (knows_map_id(c, m->id) || c->map_count == CLUSTER_MAPS_MAX) {
         map_free(m);
         return;
     }
+    if (!c->is_decided) {
+        adopt_instead(c, m);
+        return;
+    }
     c->maps = bytes_realloc(c->maps, (c->map_count + 1) * sizeof(struct map *));
     c->maps[c->map_count++] = m;
     c->replica.progress++; /* somebody may wait for it */
-    const struct map *best = c->next != NULL ? c->next : c->map;
-    if (c->is_decided && !map_less(best, m)) return;
+    if (!map_less(c->next != NULL ? c->next : c->map, m)) return;
     c->next = m;
-    if (c->is_decided)
-        try_adopt(c);
-    else
-        adopt(c, m);
+    try_adopt(c);
 }
 
 static bool nobody_has_a_map(const struct cluster *c) {

@@ -241,7 +241,8 @@ static enum node_status write_version(struct node *n, const struct serving *g, b
         .deps = buffer_slice(&n->deps),
     };
     if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return NODE_MEMORY_LIMIT;
-    if (r->mate_count == 0) return write_alone(n, g, &v, done);
+    bool lone = r->mate_count == 0 && r->under_way == NULL; /* that of a former member goes first */
+    if (lone) return write_alone(n, g, &v, done);
     replica_begin_write(r, g->token, v.key, v.value, is_tombstone, v.hlc, g->seen);
     return NODE_BEGUN;
 }
@@ -366,7 +367,7 @@ static void answer_write(struct node *n, struct under_way *u, struct answer *a) 
     enum node_status put = u->replaced ? NODE_REPLACED : NODE_CREATED;
     *a = (struct answer){
         .status = u->is_delete ? NODE_DELETED : put,
-        .shard = n->cluster.shard,
+        .shard = n->cluster.map->shard_of_slot[u->slot],
         .metadata = &u->seen,
     };
     cluster_prune(&n->cluster, &u->seen);

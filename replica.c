@@ -86,6 +86,14 @@ void replica_free(struct replica *r) {
     metadata_free(&r->unpacked);
 }
 
+/* What was said and heard before concerned another group, or another actor of this node. */
+static void forget_dealings(struct peer *p) {
+    p->is_fed = false;
+    p->acked = 0;
+    p->owes_since_ms = UINT64_MAX;
+    row_clear(&p->target);
+}
+
 void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
     static const struct vclock nothing;
     bool same = shard != SHARD_NONE && map->group[shard] == r->group;
@@ -111,6 +119,8 @@ void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
         slots_add(&r->slots, s);
         if (parts_clock(&r->parts, s) == NULL) parts_set_slot(&r->parts, s, &nothing);
     }
+    for (uint32_t i = 0; i < r->mate_count; i++)
+        forget_dealings(r->mates[i]);
     r->progress++;
 }
 
@@ -513,7 +523,7 @@ void replica_begin_write(struct replica *r, uint64_t token, struct slice key, st
                          bool is_delete, uint64_t hlc, const struct metadata *seen) {
     struct incoming in = {.dot = {replica_actor(r), ++r->assigned}, .slot = shard_slot(key)};
     struct under_way *u = bytes_alloc(sizeof *u);
-    *u = (struct under_way){.token = token, .n = in.dot.n, .is_delete = is_delete};
+    *u = (struct under_way){.token = token, .n = in.dot.n, .slot = in.slot, .is_delete = is_delete};
     metadata_copy(&u->seen, seen);
     u->write = keep(&in, encode(r, in.dot, hlc, key, value, is_delete, seen));
     *r->under_way_end = u;
@@ -552,12 +562,19 @@ void replica_cancel(struct replica *r, uint64_t token) {
 
 /* ---- Frames ---- */
 
+/* A peer has one actor in each of its groups, one after the other; older writes may come again. */
+static void note_actor(struct peer *p, uint32_t actor) {
+    if (p->actor != ACTOR_NONE && p->actor >= actor) return;
+    p->actor = actor;
+    p->ack_told = 0;
+}
+
 bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, struct slice body) {
     struct incoming in;
     if (!understand(r, body, &in)) return false;
     const struct actor *actor = actors_get(r->actors, in.dot.actor);
     bool relayed = actor->boot != from->boot;
-    if (!relayed && actor->group == r->group) from->actor = in.dot.actor;
+    if (!relayed && actor->group == r->group) note_actor(from, in.dot.actor);
     if (relayed && from == r->pull_from) r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
     if (in.dot.actor == r->actor) { /* it comes back: so it is there */
         if (in.dot.n > r->assigned) return false;

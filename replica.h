@@ -37,6 +37,7 @@ struct under_way {
     struct kept *write; /* owned until it is delivered */
     uint64_t token;
     uint64_t n;     /* the number of the write */
+    uint32_t slot;  /* of its key */
     bool cancelled; /* nobody waits for the answer */
     bool is_delete;
     bool replaced;        /* once delivered: there was a value before */
