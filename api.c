@@ -457,10 +457,18 @@ static enum api_outcome handle_reshard(struct api *api, const struct api_request
 
 /* ---- /health and /metrics ---- */
 
+static void put_bool(struct reply *reply, bool value) {
+    put(reply, value ? SLICE("true") : SLICE("false"));
+}
+
 static enum api_outcome handle_health(struct api *api, const struct api_request *request,
                                       struct slice rest, struct reply *reply) {
     (void)request, (void)rest;
-    put(reply, SLICE("{\"status\":\"up\",\"ready\":true,\"provisional\":false,\"node\":"));
+    put(reply, SLICE("{\"status\":\"up\",\"ready\":"));
+    put_bool(reply, node_ready(api->node));
+    put(reply, SLICE(",\"provisional\":"));
+    put_bool(reply, node_provisional(api->node));
+    put(reply, SLICE(",\"node\":"));
     json_put_string(&reply->body, address_text(node_self(api->node)));
     put(reply, SLICE(",\"shard-id\":"));
     put_shard_id(reply, node_shard(api->node));
@@ -468,6 +476,13 @@ static enum api_outcome handle_health(struct api *api, const struct api_request 
     buffer_put_u64(&reply->body, store_live(node_store(api->node)));
     put(reply, SLICE(",\"version\":\"" KVS_VERSION "\"}"));
     return API_ANSWERED;
+}
+
+/* The same, for those that look at the status alone: 503 until the node serves keys. */
+static enum api_outcome handle_ready(struct api *api, const struct api_request *request,
+                                     struct slice rest, struct reply *reply) {
+    if (!node_ready(api->node)) return answer_error(reply, 503, "Replica is not ready");
+    return handle_health(api, request, rest, reply);
 }
 
 static enum api_outcome handle_metrics(struct api *api, const struct api_request *request,
@@ -511,7 +526,7 @@ static const struct route {
     {SLICE_INIT("/shard/add-member/"), VERB_PUT, "PUT", handle_add_member},
     {SLICE_INIT("/shard/reshard"), VERB_GET | VERB_PUT, "GET, HEAD, PUT", handle_reshard},
     {SLICE_INIT("/health"), VERB_GET, "GET, HEAD", handle_health},
-    {SLICE_INIT("/health/ready"), VERB_GET, "GET, HEAD", handle_health},
+    {SLICE_INIT("/health/ready"), VERB_GET, "GET, HEAD", handle_ready},
     {SLICE_INIT("/metrics"), VERB_GET, "GET, HEAD", handle_metrics},
 };
 
