@@ -292,9 +292,25 @@ static void a_cut_heals_and_both_sides_level(void) {
     end(&net);
 }
 
+static void a_caller_that_says_nothing_is_closed_even_by_a_node_alone(void) {
+    struct node_config config = kit_node_config();
+    struct node *n = node_create(&config, KIT_NOW_MS, KIT_WALL_MS);
+    struct link *l = node_link_accepted(n);
+    struct link_order order;
+    CHECK(node_deadline_ms(n) <= KIT_NOW_MS + PEER_DIAL_MS);
+    node_set_time(n, KIT_NOW_MS + PEER_DIAL_MS - 1, KIT_WALL_MS);
+    CHECK(!node_take_order(n, &order));
+    node_set_time(n, KIT_NOW_MS + PEER_DIAL_MS + PEER_TICK_MS, KIT_WALL_MS);
+    CHECK(node_take_order(n, &order) && order.kind == LINK_CLOSE && order.link == l);
+    CHECK(!node_take_order(n, &order));
+    CHECK_U64(node_deadline_ms(n), UINT64_MAX);
+    node_free(n);
+}
+
 int main(void) {
     RUN(a_write_reaches_all_members);
     RUN(a_restarted_member_gets_everything_back);
     RUN(a_cut_heals_and_both_sides_level);
+    RUN(a_caller_that_says_nothing_is_closed_even_by_a_node_alone);
     return kit_finish();
 }
