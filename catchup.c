@@ -210,7 +210,7 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
         if (!wire_read_write(frame.body, &w)) return false;
         uint32_t actor = actors_find_id(r->actors, w.dot.actor_id);
         if (actor == ACTOR_NONE || shard_slot(w.key) != m->slot) return false;
-        replica_merge(r, &w, actor);
+        replica_merge(r, &w, actor, NULL);
         rest = (struct slice){rest.at + frame.bytes, rest.len - frame.bytes};
     }
     parts_join_slot(&r->parts, m->slot, clock);

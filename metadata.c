@@ -37,6 +37,14 @@ void metadata_add_map(struct metadata *m, struct map_ref ref) {
     m->maps[m->maps_len++] = ref;
 }
 
+void metadata_copy(struct metadata *to, const struct metadata *from) {
+    metadata_clear(to);
+    to->time = from->time;
+    vclock_join(&to->clock, &from->clock);
+    for (uint32_t i = 0; i < from->maps_len; i++)
+        metadata_add_map(to, from->maps[i]);
+}
+
 /* ---- Reading ---- */
 
 /* What one reading works on, so that the functions below stay small. */

@@ -33,6 +33,7 @@ struct metadata {
 
 void metadata_clear(struct metadata *m); /* keeps the memory */
 void metadata_free(struct metadata *m);
+void metadata_copy(struct metadata *to, const struct metadata *from); /* over what `to` held */
 void metadata_add_map(struct metadata *m, struct map_ref ref);
 
 /* ---- Reading what a client sends ---- */

@@ -37,7 +37,8 @@ struct node {
     uint64_t now_ms, wall_ms; /* as the shell last said */
 
     struct parked *parked, **parked_end; /* oldest first */
-    struct parked *ended;                /* the one whose answer is borrowed */
+    struct parked *ended;                /* the one whose answer is borrowed... */
+    struct under_way *answered;          /* ...or this write */
 
     struct claim claim;    /* of the waiting operation in hand */
     struct buffer missing; /* unmet dependencies of the operation in hand */
@@ -79,6 +80,7 @@ void node_free(struct node *n) {
         free(p);
     }
     free(n->ended);
+    if (n->answered != NULL) under_way_free(n->answered);
     cluster_free(&n->cluster);
     claim_free(&n->claim);
     buffer_free(&n->missing);
@@ -172,13 +174,6 @@ static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
     return n->missing.len == 0;
 }
 
-/* The client is about to see version v: from now on its metadata says so. */
-static void observe(struct metadata *m, const struct version *v) {
-    metadata_join_packed(m, v->deps);
-    vclock_raise(&m->clock, v->dot);
-    m->time = hlc_max(m->time, v->hlc);
-}
-
 /* ---- Serving ---- */
 
 /* What the functions below work on: one operation at its place in the store. */
@@ -193,7 +188,7 @@ struct serving {
 
 static enum node_status serve_get(const struct serving *g, struct answer *a) {
     if (!g->known) return NODE_NO_KEY;
-    observe(g->seen, &g->old);
+    replica_observe(g->seen, &g->old);
     if (g->old.is_tombstone) return NODE_NO_KEY;
     a->value = g->old.value;
     return NODE_FOUND;
@@ -222,7 +217,7 @@ static bool exceeds_memory(struct node *n, const struct version *v, const struct
 static enum node_status write_alone(struct node *n, const struct serving *g,
                                     const struct version *v, enum node_status done) {
     if (!replica_write_alone(n->replica, g->place, v)) return NODE_MEMORY_LIMIT;
-    observe(g->seen, v);
+    replica_observe(g->seen, v);
     return done;
 }
 
@@ -254,7 +249,7 @@ static enum node_status serve_put(struct node *n, const struct serving *g) {
 static enum node_status serve_delete(struct node *n, const struct serving *g) {
     if (!g->known) return NODE_NO_KEY;
     if (g->old.is_tombstone) {
-        observe(g->seen, &g->old);
+        replica_observe(g->seen, &g->old);
         return NODE_NO_KEY;
     }
     return write_version(n, g, true, NODE_DELETED);
@@ -362,36 +357,27 @@ enum node_taken node_submit(struct node *n, uint64_t token, const struct op *op,
     return NODE_ANSWERED;
 }
 
-/* A write that was under way is delivered; its client has now seen what it saw before, and it. */
-static void answer_write(struct node *n, const struct under_way *u, struct answer *a) {
-    struct metadata *seen = &n->claim.metadata;
-    claim_clear(&n->claim);
-    seen->time = hlc_max(u->time, u->hlc);
-    for (uint32_t i = 0; i < u->dots_len; i++)
-        vclock_set(&seen->clock, u->dots[i]);
-    for (uint32_t i = 0; i < u->maps_len; i++)
-        metadata_add_map(seen, u->maps[i]);
-    vclock_raise(&seen->clock, (struct dot){n->replica->actor, u->n});
-    cluster_prune(&n->cluster, seen);
+static void answer_write(struct node *n, struct under_way *u, struct answer *a) {
     enum node_status put = u->replaced ? NODE_REPLACED : NODE_CREATED;
     *a = (struct answer){
         .status = u->is_delete ? NODE_DELETED : put,
         .shard = n->cluster.shard,
-        .metadata = seen,
+        .metadata = &u->seen,
     };
+    cluster_prune(&n->cluster, &u->seen);
     count_answer(n, u->is_delete ? OP_DELETE : OP_PUT, a->status);
 }
 
+/* The next write of a client that is delivered. */
 static bool take_write(struct node *n, uint64_t *token, struct answer *answer) {
-    struct under_way *u;
-    while ((u = replica_take_done(n->replica)) != NULL) {
-        bool cancelled = u->cancelled;
-        if (!cancelled) {
-            *token = u->token;
-            answer_write(n, u, answer);
+    if (n->answered != NULL) under_way_free(n->answered);
+    while ((n->answered = replica_take_done(n->replica)) != NULL) {
+        if (!n->answered->cancelled) {
+            *token = n->answered->token;
+            answer_write(n, n->answered, answer);
+            return true;
         }
-        free(u);
-        if (!cancelled) return true;
+        under_way_free(n->answered);
     }
     return false;
 }

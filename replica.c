@@ -55,11 +55,16 @@ void replica_init(struct replica *r, const struct replica_config *config, uint64
     parts_init(&r->parts);
 }
 
+void under_way_free(struct under_way *u) {
+    free(u->write);
+    metadata_free(&u->seen);
+    free(u);
+}
+
 static void free_under_way(struct under_way *list) {
     for (struct under_way *u = list, *next; u != NULL; u = next) {
         next = u->next;
-        free(u->write);
-        free(u);
+        under_way_free(u);
     }
 }
 
@@ -286,19 +291,26 @@ static struct slice pack_deps(struct replica *r, const struct wire_write *w) {
     return buffer_slice(&r->scratch);
 }
 
-/* Puts a version in place of one with a smaller stamp. True: there was a value before. */
-bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor) {
+void replica_observe(struct metadata *seen, const struct version *v) {
+    metadata_join_packed(seen, v->deps);
+    vclock_raise(&seen->clock, v->dot);
+    seen->time = hlc_max(seen->time, v->hlc);
+}
+
+bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor,
+                   struct metadata *seen) {
     struct store_place place = store_locate(r->store, w->key);
     struct version old;
     bool known = store_find(r->store, place, w->key, &old);
+    bool replaced = known && !old.is_tombstone;
     r->hlc = hlc_max(r->hlc, w->hlc);
+    if (known && seen != NULL) replica_observe(seen, &old);
     if (known) {
         struct stamp theirs = {w->hlc, w->dot.actor_id};
         struct stamp mine = {old.hlc, actors_get(r->actors, old.dot.actor)->id};
         r->stats.superseded += stamp_less(theirs, mine);
-        if (!stamp_less(mine, theirs)) return !old.is_tombstone;
+        if (!stamp_less(mine, theirs)) return replaced;
     }
-    bool replaced = known && !old.is_tombstone;
     struct version v = {
         .dot = {actor, w->dot.n},
         .hlc = w->hlc,
@@ -312,8 +324,8 @@ bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 }
 
 /* True: there was a value before. */
-static bool deliver(struct replica *r, const struct incoming *in) {
-    bool replaced = replica_merge(r, &in->w, in->dot.actor);
+static bool deliver(struct replica *r, const struct incoming *in, struct metadata *seen) {
+    bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);
     parts_deliver(&r->parts, in->slot, in->dot);
     r->progress++;
     r->stats.delivered++;
@@ -391,7 +403,7 @@ static bool release_round(struct replica *r) {
         struct incoming in = understand_kept(r, r->held[i]);
         enum verdict verdict = first ? judge(r, &in, &missing) : HAS_GAP;
         if (verdict == IS_NEXT) {
-            deliver(r, &in);
+            deliver(r, &in, NULL);
             keep_in_ring(r, take_held(r, i));
             delivered = true;
         } else if (verdict == IS_HERE || verdict == IS_ELSEWHERE) {
@@ -434,7 +446,9 @@ void replica_deliver_own(struct replica *r, uint64_t up_to) {
         struct incoming in = understand_kept(r, u->write);
         struct dot missing;
         assert(judge(r, &in, &missing) == IS_NEXT);
-        u->replaced = deliver(r, &in);
+        u->replaced = deliver(r, &in, &u->seen);
+        u->seen.time = hlc_max(u->seen.time, in.w.hlc);
+        vclock_raise(&u->seen.clock, in.dot);
         keep_in_ring(r, u->write);
         u->write = NULL;
         r->under_way = u->next;
@@ -470,28 +484,12 @@ static struct slice encode(struct replica *r, struct dot dot, uint64_t hlc, stru
     return buffer_slice(out);
 }
 
-static struct under_way *under_way_create(const struct metadata *seen) {
-    size_t dots = seen->clock.len * sizeof(struct dot);
-    size_t maps = seen->maps_len * sizeof(struct map_ref);
-    struct under_way *u = bytes_alloc(sizeof *u + dots + maps);
-    *u = (struct under_way){.time = seen->time};
-    u->dots = (struct dot *)(u + 1);
-    u->dots_len = seen->clock.len;
-    u->maps = (struct map_ref *)(u->dots + u->dots_len);
-    u->maps_len = seen->maps_len;
-    if (dots > 0) memcpy(u->dots, seen->clock.dots, dots);
-    if (maps > 0) memcpy(u->maps, seen->maps, maps);
-    return u;
-}
-
 void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
                          bool is_delete, uint64_t hlc, const struct metadata *seen) {
     struct incoming in = {.dot = {replica_actor(r), ++r->assigned}, .slot = shard_slot(key)};
-    struct under_way *u = under_way_create(seen);
-    u->token = token;
-    u->is_delete = is_delete;
-    u->n = in.dot.n;
-    u->hlc = hlc;
+    struct under_way *u = bytes_alloc(sizeof *u);
+    *u = (struct under_way){.token = token, .n = in.dot.n, .is_delete = is_delete};
+    metadata_copy(&u->seen, seen);
     u->write = keep(&in, encode(r, in.dot, hlc, key, value, is_delete, seen));
     *r->under_way_end = u;
     r->under_way_end = &u->next;
@@ -544,7 +542,7 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
     switch (judge(r, &in, &missing)) {
     case IS_HERE: parts_deliver(&r->parts, in.slot, in.dot); break;
     case IS_NEXT:
-        deliver(r, &in);
+        deliver(r, &in, NULL);
         keep_in_ring(r, keep(&in, frame));
         replica_release_held(r);
         break;

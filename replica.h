@@ -35,15 +35,14 @@ struct under_way {
     struct under_way *next;
     struct kept *write; /* owned until it is delivered */
     uint64_t token;
+    uint64_t n;     /* the number of the write */
     bool cancelled; /* nobody waits for the answer */
     bool is_delete;
-    bool replaced; /* once delivered: there was a value before */
-    uint64_t time; /* of what the client has seen, then the dots and maps of that */
-    uint32_t dots_len, maps_len;
-    struct dot *dots; /* in the same allocation */
-    struct map_ref *maps;
-    uint64_t n, hlc; /* of the write */
+    bool replaced;        /* once delivered: there was a value before */
+    struct metadata seen; /* by the client; once delivered: the write and what it met, too */
 };
+
+void under_way_free(struct under_way *u);
 
 struct replica_stats {
     uint64_t sent, delivered, held_total, superseded, pulls, images_sent, images_taken, waived;
@@ -121,11 +120,14 @@ uint32_t replica_actor(struct replica *r);
 void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
                          bool is_delete, uint64_t hlc, const struct metadata *seen);
 
+/* The client is about to see version v: from now on its metadata says so. */
+void replica_observe(struct metadata *seen, const struct version *v);
+
 /* Delivers a write of a node that is the only member, without sending or keeping it. False: the
  * machine has no memory. */
 bool replica_write_alone(struct replica *r, struct store_place place, const struct version *v);
 
-struct under_way *replica_take_done(struct replica *r); /* the caller frees it; NULL: none */
+struct under_way *replica_take_done(struct replica *r); /* the caller's; NULL: none */
 void replica_cancel(struct replica *r, uint64_t token);
 
 /* D of a slot; NULL: nothing of it is kept here. */
@@ -147,8 +149,10 @@ void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);
 
-/* Puts a version in place of one with a smaller stamp. True: there was a value before. */
-bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor);
+/* Puts a version in place of one with a smaller stamp. True: there was a value before. `seen`
+ * (NULL: nobody's) comes to say that the version before was met. */
+bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor,
+                   struct metadata *seen);
 
 /* D has grown: delivers what was held back for that. */
 void replica_release_held(struct replica *r);

@@ -162,6 +162,15 @@ void vclock_raise(struct vclock *c, struct dot dot) {
 }
 
 void vclock_join(struct vclock *c, const struct vclock *other) {
+    if (c->len == 0 && other->len > 0) {
+        if (c->cap < other->len) {
+            c->cap = other->len;
+            c->dots = bytes_realloc(c->dots, c->cap * sizeof *c->dots);
+        }
+        memcpy(c->dots, other->dots, other->len * sizeof *c->dots);
+        c->len = other->len;
+        return;
+    }
     for (uint32_t i = 0; i < other->len; i++)
         vclock_raise(c, other->dots[i]);
 }
