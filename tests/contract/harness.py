@@ -30,9 +30,8 @@ BINARY = os.environ.get(
 SEED = os.environ.get("KVS_SEED") or str(random.SystemRandom().randrange(10**9))
 LONG = os.environ.get("KVS_LONG") == "1"
 
-# What the binary cannot do yet; its tests are skipped. test_startup.NotYet fails when one of these has become wrong.
-PEERS_EXIST = False  # nodes speak to each other; without it the peer port closes every connection at once
-LOG_EXISTS = False   # DATA_DIR
+# What the binary cannot do yet; its tests are skipped. test_startup.NotYet fails when that has become wrong.
+LOG_EXISTS = False  # DATA_DIR
 
 START_S_MAX = 10
 STOP_S_MAX = 2  # the contract: SIGTERM ends the process with code 0 within this time

@@ -3,7 +3,7 @@
 import time
 import unittest
 
-from harness import PEERS_EXIST, Client, Node, NodeCase, build_request, encode_body, fresh_network, key_path
+from harness import Client, Node, NodeCase, build_request, encode_body, fresh_network, key_path
 
 
 def put_request(key, value, headers=()):
@@ -29,7 +29,6 @@ def start_pair(pair, on_started):
         node.wait_for_health()
 
 
-@unittest.skipUnless(PEERS_EXIST, "nodes do not speak to each other yet")
 class UnderWay(NodeCase):
     @classmethod
     def setUpClass(cls):
@@ -186,7 +185,6 @@ class UnderWay(NodeCase):
         self.assertLess(sorted(times)[15], 0.02)
 
 
-@unittest.skipUnless(PEERS_EXIST, "nodes do not speak to each other yet")
 class StopWithWritesUnderWay(unittest.TestCase):
     def start_pair(self):
         pair = make_pair()
