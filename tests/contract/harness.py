@@ -374,6 +374,7 @@ class Node:
         self.environment = {"SOCKET_ADDRESS": self.address}
         self.environment.update(environment or {})
         self.open_files_max = open_files_max
+        self.command = [BINARY]
         self.process = None
         self.log = None
         self.started_at = None
@@ -391,13 +392,16 @@ class Node:
     def pid(self):
         return self.process.pid
 
-    def start(self, wait_ready=True):
-        """Starts the process and waits until it serves keys, or only until /health answers."""
+    def spawn(self):
         self.log = tempfile.TemporaryFile(mode="w+b")
         self.started_at = time.monotonic()
         environment = {name: value for name, value in self.environment.items() if value is not ABSENT}
-        self.process = subprocess.Popen([BINARY], env=node_environment(environment), stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(self.command, env=node_environment(environment), stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log, preexec_fn=self._limit_files)
+
+    def start(self, wait_ready=True):
+        """Starts the process and waits until it serves keys, or only until /health answers."""
+        self.spawn()
         try:
             self.wait_for_health(ready=wait_ready)
         except BaseException:
