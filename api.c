@@ -74,7 +74,9 @@ struct body {
     struct slice value, socket_address, shard_count;
 };
 
-static void read_member(struct api *api, struct body *b, struct json_reader *r, struct slice name) {
+static bool read_member(struct api *api, struct body *b, struct json_reader *r) {
+    struct slice name;
+    if (!json_next_member(r, &name)) return false;
     if (json_name_is(name, SLICE("causal-metadata"))) {
         node_read_claim(api->node, &api->claim, r);
     } else if (json_name_is(name, SLICE("value"))) {
@@ -86,6 +88,19 @@ static void read_member(struct api *api, struct body *b, struct json_reader *r, 
     } else {
         json_skip(r);
     }
+    return true;
+}
+
+/* The two members that nearly all bodies have, as nearly all clients write them. */
+static bool read_usual_member(struct api *api, struct body *b, struct json_reader *r) {
+    if (json_guess_member(r, SLICE("\"value\":"))) {
+        json_read_value(r, &b->value);
+    } else if (json_guess_member(r, SLICE("\"causal-metadata\":"))) {
+        node_read_claim(api->node, &api->claim, r);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* An empty body has no members. False: malformed, and answered. */
@@ -94,10 +109,9 @@ static bool read_body(struct api *api, struct slice text, struct body *b, struct
     claim_clear(&api->claim);
     if (text.len == 0) return true;
     struct json_reader r = json_reader_of(text);
-    struct slice name;
     json_enter_object(&r);
-    while (json_next_member(&r, &name))
-        read_member(api, b, &r, name);
+    while (read_usual_member(api, b, &r) || read_member(api, b, &r))
+        continue;
     if (json_finish(&r)) return true;
     answer_malformed(reply, "Malformed JSON", json_error_offset(&r), r.error);
     return false;

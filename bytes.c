@@ -131,8 +131,6 @@ void buffer_reserve(struct buffer *b, size_t more) {
     b->cap = cap;
 }
 
-#define U64_DIGITS_MAX 20
-
 static unsigned count_digits(uint64_t n) {
     unsigned digits = 1;
     for (uint64_t limit = 10; n >= limit; limit *= 10) {
@@ -141,13 +139,17 @@ static unsigned count_digits(uint64_t n) {
     return digits;
 }
 
+char *write_u64(char *at, uint64_t n) {
+    char *end = at + count_digits(n);
+    for (at = end; n >= 10; n /= 10)
+        *--at = (char)('0' + n % 10);
+    *--at = (char)('0' + n);
+    return end;
+}
+
 void buffer_put_u64(struct buffer *b, uint64_t n) {
     buffer_reserve(b, U64_DIGITS_MAX);
-    unsigned digits = count_digits(n);
-    char *at = b->at + b->len + digits;
-    for (unsigned i = 0; i < digits; i++, n /= 10)
-        *--at = (char)('0' + n % 10);
-    b->len += digits;
+    b->len = (size_t)(write_u64(b->at + b->len, n) - b->at);
 }
 
 void buffer_free(struct buffer *b) {

@@ -69,6 +69,16 @@ static inline void buffer_put_char(struct buffer *b, char c) {
     b->at[b->len++] = c;
 }
 
+/* For those who know how long it can get, and write it themselves: writers take the place behind
+ * what is there and return the place behind what they wrote. */
+#define U64_DIGITS_MAX 20
+char *write_u64(char *at, uint64_t n); /* decimal */
+
+static inline char *write_slice(char *at, struct slice s) {
+    if (s.len != 0) memcpy(at, s.at, s.len);
+    return at + s.len;
+}
+
 static inline struct slice buffer_slice(const struct buffer *b) {
     return (struct slice){b->at, b->len};
 }

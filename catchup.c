@@ -6,12 +6,12 @@
  *   - when every member is in view and none is synced (a first start), and all are level;
  *   - the same with those that were reached within CATCHUP_LEVEL_MS: that is `provisional`.
  *
- * WHEN A WRITE IS LOST (is_lost). Its process is gone, and so is every copy: dot (a, n) is lost iff
- * the boot of a is over, and every member is in view, synced, and says in its last row that it has
- * not delivered (a, n), that it does not hold it back, and that it has heard the present boot of
- * every member. The last rules out copies that are still on their way: frames of an older boot are
- * refused once a newer one was heard, and whoever of the present boots could have sent a copy has
- * it. Never a matter of time.
+ * WHEN A WRITE IS LOST (catchup_waive). Its process is gone, and so is every copy: dot (a, n) is
+ * lost in a slot iff the boot of a is over, and every member is in view, synced, and says in its
+ * last row that it has not delivered (a, n) in that slot, that it does not hold it back, and that
+ * it has heard the present boot of every member. The last rules out copies that are still on their
+ * way: frames of an older boot are refused once a newer one was heard, and whoever of the present
+ * boots could have sent a copy has it. Never a matter of time.
  */
 #include "catchup.h"
 
@@ -301,39 +301,49 @@ static bool has_heard_all(const struct replica *r, const struct row *row) {
     return me != NULL && me->boot == r->boot;
 }
 
-static bool may_bring(const struct replica *r, const struct peer *p, struct dot dot) {
-    const struct row *row = &p->row;
+static bool row_shows(const struct row *row, struct dot dot, uint32_t slot) {
+    const struct vclock *clock = row_clock(row, slot);
     uint64_t first_held = vclock_get(&row->held, dot.actor);
-    if (!peer_in_view(p) || !row->synced || row->map_id != r->map_id) return true;
-    if (first_held != 0 && first_held <= dot.n) return true;
-    for (uint32_t i = 0; i < row->part_count; i++) {
-        if (vclock_has(&row->parts[i].clock, dot)) return true;
-    }
-    return !has_heard_all(r, row);
+    return (clock != NULL && vclock_has(clock, dot)) || (first_held != 0 && first_held <= dot.n);
 }
 
-static bool is_lost(const struct replica *r, struct dot dot) {
-    const struct actor *actor = actors_get(r->actors, dot.actor);
+/* Everybody's word counts: all are here, serve, live by this map and have heard one another. */
+static bool is_quorate(const struct replica *r) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        const struct peer *p = r->mates[i];
+        bool counts = peer_in_view(p) && p->row.synced && p->row.map_id == r->map_id;
+        if (!counts || !has_heard_all(r, &p->row)) return false;
+    }
+    return r->synced;
+}
+
+static bool is_over(const struct replica *r, const struct actor *actor) {
     const struct peer *origin = peers_find(r->peers, &actor->node);
     if (origin == NULL) return false;
     uint64_t present = origin->state == PEER_SELF ? r->boot : origin->boot;
-    if (present == 0 || present == actor->boot || !r->synced || replica_holds_back(r, dot))
-        return false;
-    for (uint32_t i = 0; i < r->mate_count; i++) {
-        if (may_bring(r, r->mates[i], dot)) return false;
-    }
-    return true;
+    return present != 0 && present != actor->boot;
 }
 
-bool catchup_waive(struct replica *r, struct dot dot) {
-    if (!is_lost(r, dot)) return false;
-    for (uint32_t i = 0; i < r->parts.count; i++)
-        vclock_raise(&r->parts.list[i].clock, dot);
+static bool nobody_has(const struct replica *r, struct dot dot, uint32_t slot) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        if (row_shows(&r->mates[i]->row, dot, slot)) return false;
+    }
+    return !vclock_has(parts_clock(&r->parts, slot), dot);
+}
+
+bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
+    const struct actor *actor = actors_get(r->actors, dot.actor);
+    if (!is_over(r, actor) || !is_quorate(r) || replica_holds_back(r, dot)) return false;
+    if (!nobody_has(r, dot, slot)) return false;
+    struct vclock lost = {&dot, 1, 1};
+    for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1)) {
+        if (nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost);
+    }
     vclock_raise(&r->trimmed, dot);
     r->progress++;
     r->stats.waived++;
     notes_put(r->notes, "a write is lost for ever and no longer waited for; it was of ",
-              &actors_get(r->actors, dot.actor)->node);
+              &actor->node);
     replica_release_held(r);
     return true;
 }
@@ -341,9 +351,11 @@ bool catchup_waive(struct replica *r, struct dot dot) {
 /* What is held back may wait for what is lost. */
 static void waive_for_held(struct replica *r) {
     struct dot missing;
+    uint32_t slot;
     for (uint32_t i = 0; i < r->held_count; i++) {
-        if (!replica_held_is_first(r, i) || !replica_held_lacks(r, i, &missing)) continue;
-        if (catchup_waive(r, missing)) i = UINT32_MAX; /* others may have gone: from the start */
+        if (!replica_held_is_first(r, i) || !replica_held_lacks(r, i, &missing, &slot)) continue;
+        if (catchup_waive(r, missing, slot))
+            i = UINT32_MAX; /* others may have gone: from the start */
     }
 }
 

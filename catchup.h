@@ -24,9 +24,9 @@ bool catchup_on_slot(struct replica *r, struct link *l, struct slice body);
 bool catchup_on_version(struct replica *r, struct link *l, struct slice frame);
 bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body);
 
-/* Somebody waits for that dot, which is not here. True: it is proven lost, and D of the whole group
- * covers it from now on. */
-bool catchup_waive(struct replica *r, struct dot dot);
+/* Somebody waits for that dot, which is not here. True: it is proven lost, and D of the slot covers
+ * it from now on. */
+bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot);
 
 void catchup_tick(struct replica *r);
 void catchup_end_turn(struct replica *r); /* asks, and sends images */

@@ -47,16 +47,15 @@ static enum http_result refuse_at_end(struct http_parser *p, int status, const c
 
 /* ---- Character classes ---- */
 
-enum { IS_TOKEN = 1, IS_TEXT = 2, IS_TARGET = 4 };
+enum { IS_TOKEN = 1, IS_TEXT = 2 };
 
-/* Filled before main(), read-only from then on. Bytes from 0x80 up are let through in texts and
- * targets: curl sends a path as it was typed, and what must be UTF-8 is checked where it is used.
- */
+/* Filled before main(), read-only from then on. Bytes from 0x80 up are let through in texts: curl
+ * sends a path as it was typed, and what must be UTF-8 is checked where it is used. */
 static unsigned char classes[256];
 
 __attribute__((constructor)) static void classes_fill(void) {
     for (int c = 0x21; c < 0x100; c++) {
-        if (c != 0x7F) classes[c] |= IS_TEXT | IS_TARGET;
+        if (c != 0x7F) classes[c] |= IS_TEXT;
         bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         if (alnum || (c < 0x80 && strchr("!#$%&'*+-.^_`|~", c) != NULL)) classes[c] |= IS_TOKEN;
     }
@@ -68,24 +67,21 @@ static bool is_of(char c, unsigned char class) {
     return (classes[(unsigned char)c] & class) != 0;
 }
 
-/* How many bytes of that class s starts with. */
-static size_t span_of(struct slice s, unsigned char class) {
-    size_t len = 0;
-    while (len < s.len && is_of(s.at[len], class))
-        len++;
-    return len;
-}
-
 /* ---- Lines ---- */
 
-/* The first control character but the tab, or `end`. */
+/* The first control character but the tab, or `end`. Words are searched as in bytes.h; adding 1
+ * finds 0x7F, and by a carry out of 0xFF at times a byte that is fine: so its class has a say. */
 static const char *pass_text(const char *at, const char *end) {
     while (end - at >= 8) {
         uint64_t w = word_load(at);
-        uint64_t stop = (word_mark_control(w) | word_mark_equal(w, 0x7F)) & EACH_BYTE(0x80);
-        at += stop == 0 ? 8 : __builtin_ctzll(stop) / 8;
-        if (stop != 0 && *at != '\t') return at;
-        if (stop != 0) at++;
+        uint64_t stop = ((w - EACH_BYTE(0x20)) | (w + EACH_BYTE(1))) & ~w & EACH_BYTE(0x80);
+        if (stop == 0) {
+            at += 8;
+        } else {
+            at += __builtin_ctzll(stop) / 8;
+            if (!is_of(*at, IS_TEXT)) return at;
+            at++;
+        }
     }
     while (at < end && is_of(*at, IS_TEXT))
         at++;
@@ -94,21 +90,21 @@ static const char *pass_text(const char *at, const char *end) {
 
 /* Takes the next line, without its CRLF, if it is complete. No line has control characters inside.
  * It is refused as soon as it is too long, not when it ends: a chunk's line by itself, the others
- * by what the head holds so far. */
-static enum http_result take_line(struct http_parser *p, const char *bytes, size_t len,
-                                  struct slice *line) {
+ * by what the head holds so far. Inline, because it runs once a header: a call is dear by then. */
+static inline enum http_result take_line(struct http_parser *p, const char *bytes, size_t len,
+                                         struct slice *line) {
     const char *stop = pass_text(bytes + p->scanned, bytes + len);
     size_t stop_at = (size_t)(stop - bytes);
-    bool ends = len - stop_at >= 2 && stop[0] == '\r' && stop[1] == '\n';
-    bool may_end = stop_at == len || (stop[0] == '\r' && len - stop_at == 1);
+    bool ends = len - stop_at >= 2 && memcmp(stop, "\r\n", 2) == 0;
     size_t line_bytes = stop_at - p->at + (ends ? 2 : 0);
     if (p->stage == HTTP_CHUNK_SIZE) {
         if (line_bytes > HTTP_CHUNK_LINE_MAX) return bad_request(p, "Chunk size line is too long");
     } else if (p->head_bytes + line_bytes > HTTP_HEAD_BYTES_MAX) {
         return refuse(p, 431, "Headers are larger than 16 KiB");
     }
-    if (!ends && !may_end) return bad_request(p, "Control character, or a line without CR LF");
     if (!ends) {
+        bool may_end = stop_at == len || (stop[0] == '\r' && len - stop_at == 1);
+        if (!may_end) return bad_request(p, "Control character, or a line without CR LF");
         p->scanned = (uint32_t)stop_at;
         return HTTP_MORE;
     }
@@ -116,6 +112,23 @@ static enum http_result take_line(struct http_parser *p, const char *bytes, size
     if (p->stage != HTTP_CHUNK_SIZE) p->head_bytes += (uint32_t)line_bytes;
     p->at = p->scanned = (uint32_t)stop_at + 2;
     return HTTP_DONE;
+}
+
+/* What a line, or the rest of one, starts with. The CR that stands behind it is part of neither,
+ * so there is no length to look at; and a target ends at a space or tab, there being no other
+ * control characters in a line. */
+static struct slice token_of(struct slice line) {
+    const char *end = line.at;
+    while (is_of(*end, IS_TOKEN))
+        end++;
+    return (struct slice){line.at, (size_t)(end - line.at)};
+}
+
+static struct slice target_of(struct slice line) {
+    const char *end = line.at;
+    while ((unsigned char)*end > ' ')
+        end++;
+    return (struct slice){line.at, (size_t)(end - line.at)};
 }
 
 /* `lower` consists of lower-case letters, digits and '-'; s of printable characters. */
@@ -159,10 +172,10 @@ static enum http_result on_request_line(struct http_parser *p, const char *bytes
     if (result != HTTP_DONE) return result;
     if (line.len == 0) return HTTP_DONE; /* empty lines before a request are passed over */
 
-    struct slice method = {line.at, span_of(line, IS_TOKEN)};
+    struct slice method = token_of(line);
     struct slice rest = {line.at + method.len, line.len - method.len};
     if (method.len == 0 || !skip_space(&rest)) return bad_request(p, "Malformed request line");
-    struct slice target = {rest.at, span_of(rest, IS_TARGET)};
+    struct slice target = target_of(rest);
     struct slice version = {rest.at + target.len, rest.len - target.len};
     if (target.len == 0 || !skip_space(&version)) return bad_request(p, "Malformed request line");
     p->method = method_of(method);
@@ -255,28 +268,37 @@ static enum http_result on_head_end(struct http_parser *p) {
     return HTTP_DONE;
 }
 
-static enum http_result on_header_line(struct http_parser *p, const char *bytes, size_t len) {
-    struct slice line;
-    enum http_result result = take_line(p, bytes, len, &line);
-    if (result != HTTP_DONE) return result;
-    if (line.len == 0) return p->stage == HTTP_HEADERS ? on_head_end(p) : HTTP_DONE;
-
-    if (line.at[0] == ' ' || line.at[0] == '\t') return bad_request(p, "Folded header");
-    struct slice name = {line.at, span_of(line, IS_TOKEN)};
-    if (name.len == 0 || name.len == line.len || line.at[name.len] != ':') {
-        return bad_request(p, "Malformed header");
+/* Trailers are checked like headers and ignored. */
+static enum http_result on_header_line(struct http_parser *p, struct slice line) {
+    struct slice name = token_of(line);
+    if (name.len == 0 || line.at[name.len] != ':') {
+        bool folded = line.at[0] == ' ' || line.at[0] == '\t';
+        return bad_request(p, folded ? "Folded header" : "Malformed header");
     }
     struct slice value = {line.at + name.len + 1, line.len - name.len - 1};
     return p->stage == HTTP_HEADERS ? on_header(p, name, value) : HTTP_DONE;
 }
-
-/* ---- Stages: bodies ---- */
 
 static enum http_result complete(struct http_parser *p) {
     p->consumed = p->at;
     p->stage = HTTP_COMPLETE;
     return HTTP_DONE;
 }
+
+/* The headers or, behind chunks, the trailers, up to the empty line. */
+static enum http_result on_headers(struct http_parser *p, const char *bytes, size_t len) {
+    struct slice line;
+    enum http_result result;
+    do {
+        result = take_line(p, bytes, len, &line);
+        if (result != HTTP_DONE) return result;
+        if (line.len == 0) return p->stage == HTTP_HEADERS ? on_head_end(p) : complete(p);
+        result = on_header_line(p, line);
+    } while (result == HTTP_DONE);
+    return result;
+}
+
+/* ---- Stages: bodies ---- */
 
 static enum http_result on_sized_body(struct http_parser *p, size_t len) {
     size_t here = len - p->body_at;
@@ -336,13 +358,6 @@ static enum http_result on_chunk_end(struct http_parser *p, const char *bytes, s
     return HTTP_DONE;
 }
 
-/* Trailers are checked like headers and ignored. */
-static enum http_result on_trailer_line(struct http_parser *p, const char *bytes, size_t len) {
-    bool last = len - p->at >= 2 && bytes[p->at] == '\r' && bytes[p->at + 1] == '\n';
-    enum http_result result = on_header_line(p, bytes, len);
-    return result == HTTP_DONE && last ? complete(p) : result;
-}
-
 /* Closes the gap that removed framing has left between the body and the rest of the bytes. */
 static void close_gap(struct http_parser *p, char *bytes, size_t *len) {
     if (!p->chunked || p->body_at == 0) return;
@@ -365,12 +380,12 @@ void http_parser_reset(struct http_parser *p) {
 static enum http_result next_stage(struct http_parser *p, char *bytes, size_t len) {
     switch (p->stage) {
     case HTTP_REQUEST_LINE: return on_request_line(p, bytes, len);
-    case HTTP_HEADERS: return on_header_line(p, bytes, len);
+    case HTTP_HEADERS:
+    case HTTP_TRAILERS: return on_headers(p, bytes, len);
     case HTTP_SIZED_BODY: return on_sized_body(p, len);
     case HTTP_CHUNK_SIZE: return on_chunk_size(p, bytes, len);
     case HTTP_CHUNK_DATA: return on_chunk_data(p, bytes, len);
     case HTTP_CHUNK_END: return on_chunk_end(p, bytes, len);
-    case HTTP_TRAILERS: return on_trailer_line(p, bytes, len);
     case HTTP_COMPLETE: break;
     }
     assert(false && "http_parse() called on a request that was complete");
@@ -461,32 +476,39 @@ static struct slice status_line(int status) {
     }
 }
 
+#define FIXED_BYTES_MAX 256 /* of a head with all that it can have, but for the caller's texts */
+
 void http_put_head(struct buffer *out, const struct http_head *head) {
-    buffer_put(out, status_line(head->status));
-    buffer_put(out, SLICE("Date: "));
-    buffer_put(out, head->date);
-    buffer_put(out, SLICE("\r\nContent-Type: "));
-    buffer_put(out, head->content_type);
+    struct slice allow = head->allow != NULL ? slice_of(head->allow) : (struct slice){0};
+    buffer_reserve(out, FIXED_BYTES_MAX + head->date.len + head->content_type.len + allow.len);
+    char *at = out->at + out->len;
+    at = write_slice(at, status_line(head->status));
+    at = write_slice(at, SLICE("Date: "));
+    at = write_slice(at, head->date);
+    at = write_slice(at, SLICE("\r\nContent-Type: "));
+    at = write_slice(at, head->content_type);
     if (head->chunked) {
-        buffer_put(out, SLICE("\r\nTransfer-Encoding: chunked"));
+        at = write_slice(at, SLICE("\r\nTransfer-Encoding: chunked"));
     } else if (!head->until_close) {
-        buffer_put(out, SLICE("\r\nContent-Length: "));
-        buffer_put_u64(out, head->content_length);
+        at = write_slice(at, SLICE("\r\nContent-Length: "));
+        at = write_u64(at, head->content_length);
     }
     if (head->allow != NULL) {
-        buffer_put(out, SLICE("\r\nAllow: "));
-        buffer_put(out, slice_of(head->allow));
+        at = write_slice(at, SLICE("\r\nAllow: "));
+        at = write_slice(at, allow);
     }
     if (head->retry_after_s > 0) {
-        buffer_put(out, SLICE("\r\nRetry-After: "));
-        buffer_put_u64(out, head->retry_after_s);
+        at = write_slice(at, SLICE("\r\nRetry-After: "));
+        at = write_u64(at, head->retry_after_s);
     }
     if (head->close) {
-        buffer_put(out, SLICE("\r\nConnection: close"));
+        at = write_slice(at, SLICE("\r\nConnection: close"));
     } else if (head->keep_alive_1_0) {
-        buffer_put(out, SLICE("\r\nConnection: keep-alive"));
+        at = write_slice(at, SLICE("\r\nConnection: keep-alive"));
     }
-    buffer_put(out, SLICE("\r\n\r\n"));
+    at = write_slice(at, SLICE("\r\n\r\n"));
+    out->len = (size_t)(at - out->at);
+    assert(out->len <= out->cap);
 }
 
 /* ---- Dates ---- */

@@ -141,6 +141,7 @@ static bool scan_escape(struct json_reader *r) {
 /* The reader stands behind the opening quote; leaves it behind the closing one. */
 static bool scan_string(struct json_reader *r, struct slice *inside) {
     const char *from = r->at;
+    r->escaped = false;
     for (;;) {
         r->at = pass_plain(r->at, r->end);
         if (r->at == r->end) return json_fail(r, "string is not closed");
@@ -151,6 +152,7 @@ static bool scan_string(struct json_reader *r, struct slice *inside) {
             return true;
         }
         if (c == '\\') {
+            r->escaped = true;
             if (!scan_escape(r)) return false;
         } else if (c < 0x20) {
             return json_fail(r, "control character in a string");
@@ -200,19 +202,28 @@ static bool scan_number(struct json_reader *r) {
     return true;
 }
 
+#define U64_DIGITS_SAFE 19 /* they always fit 64 bits */
+
+/* Passes the digits at `at`, which make *n. NULL, and no *n: there are none or more than fit, or
+ * there is a leading zero. */
+static inline const char *pass_u64(const char *at, const char *end, uint64_t *n) {
+    const char *from = at;
+    uint64_t sum = 0;
+    for (; at < end && is_digit(*at); at++)
+        sum = sum * 10 + (unsigned)(*at - '0');
+    bool form = at - from == 1 || (at > from && at - from <= U64_DIGITS_SAFE && *from != '0');
+    if (!form) return NULL;
+    *n = sum;
+    return at;
+}
+
 bool json_read_u64(struct json_reader *r, uint64_t *n) {
     r->first = false;
     if (peek(r) != '0') return json_fail(r, "expected a number");
-    const char *at = r->at, *end = r->end;
-    uint64_t sum = 0;
-    for (; at < end && is_digit(*at) && at - r->at < 19; at++)
-        sum = sum * 10 + (unsigned)(*at - '0');
-    char next = at < end ? *at : ' ';
-    bool more = is_digit(next) || next == '.' || next == 'e' || next == 'E';
-    bool leading_zero = *r->at == '0' && at - r->at > 1;
-    if (at == r->at || more || leading_zero) return json_fail(r, "expected a whole number");
+    const char *at = pass_u64(r->at, r->end, n);
+    bool more = at != NULL && at < r->end && (*at == '.' || *at == 'e' || *at == 'E');
+    if (at == NULL || more) return json_fail(r, "expected a whole number");
     r->at = at;
-    *n = sum;
     return true;
 }
 
@@ -273,15 +284,31 @@ bool json_next_member(struct json_reader *r, struct slice *name) {
            expect(r, ':', "expected a colon");
 }
 
-bool json_guess_member(struct json_reader *r, struct slice exact) {
+/* Where the value of the guessed member stands, or NULL. */
+static inline const char *guess(const struct json_reader *r, struct slice exact) {
     const char *at = r->at;
-    if (r->error != NULL) return false;
+    if (r->error != NULL) return NULL;
     if (!r->first) {
-        if (at == r->end || *at != ',') return false;
+        if (at == r->end || *at != ',') return NULL;
         at++;
     }
-    if ((size_t)(r->end - at) < exact.len || !word_equal(at, exact.at, exact.len)) return false;
-    r->at = at + exact.len;
+    bool right = (size_t)(r->end - at) >= exact.len && word_equal(at, exact.at, exact.len);
+    return right ? at + exact.len : NULL;
+}
+
+bool json_guess_member(struct json_reader *r, struct slice exact) {
+    const char *at = guess(r, exact);
+    if (at == NULL) return false;
+    r->at = at;
+    r->first = false;
+    return true;
+}
+
+bool json_guess_u64(struct json_reader *r, struct slice exact, uint64_t *n) {
+    const char *at = guess(r, exact);
+    if (at != NULL) at = pass_u64(at, r->end, n);
+    if (at == NULL || at == r->end || (*at != ',' && *at != '}')) return false;
+    r->at = at;
     r->first = false;
     return true;
 }

@@ -31,6 +31,7 @@ struct json_reader {
     const char *error; /* what is wrong at `at`, or NULL */
     unsigned depth;    /* containers entered */
     bool first;        /* just inside a container: no comma is due yet */
+    bool escaped;      /* the last string, or name, has escapes in it */
 };
 
 struct json_reader json_reader_of(struct slice text);
@@ -54,6 +55,10 @@ bool json_skip(struct json_reader *r);
  * stands there, byte for byte: a short cut for those who can guess what comes. In place of
  * json_next_member(); false changes nothing. */
 bool json_guess_member(struct json_reader *r, struct slice exact);
+
+/* The same together with the number that is its value, iff that is plain digits with a comma or the
+ * closing brace behind them. */
+bool json_guess_u64(struct json_reader *r, struct slice exact, uint64_t *n);
 
 /* True when there was no mistake and nothing but white space follows. */
 bool json_finish(struct json_reader *r);

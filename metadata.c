@@ -58,9 +58,9 @@ struct parse {
     bool has_maps, has_time, has_clock;
 };
 
-/* The string without escapes; borrows the text or p->plain. */
+/* The string that was just read, without escapes; borrows the text or p->plain. */
 static struct slice plain_string(struct parse *p, struct slice inside) {
-    if (inside.len == 0 || memchr(inside.at, '\\', inside.len) == NULL) return inside;
+    if (!p->r.escaped) return inside;
     p->plain.len = 0;
     json_unescape(inside, &p->plain);
     return buffer_slice(&p->plain);
@@ -114,9 +114,9 @@ static bool is_label(struct slice s) {
            address_parse((struct slice){s.at, s.len - 17}, &ignored) == NULL;
 }
 
-static bool read_number(struct parse *p, uint64_t *n) {
-    if (!json_read_u64(&p->r, n)) return false;
-    bool good = *n > 0 && *n <= NUMBER_MAX;
+/* The reader has read n. */
+static bool check_number(struct parse *p, uint64_t n) {
+    bool good = n > 0 && n <= NUMBER_MAX;
     return good || json_fail(&p->r, "expected a number from 1 to 2^53");
 }
 
@@ -125,7 +125,7 @@ static void read_entry_of(struct parse *p, struct slice label) {
     uint32_t actor = actors_find(p->as, label);
     if (actor == ACTOR_NONE && !is_label(label)) {
         json_fail(&p->r, "expected an actor such as \"10.10.0.2:8090#5f3a9c01d2e4b7a1\"");
-    } else if (!read_number(p, &n)) {
+    } else if (!json_read_u64(&p->r, &n) || !check_number(p, n)) {
         return;
     } else if (actor != ACTOR_NONE) {
         vclock_set(&p->m->clock, (struct dot){actor, n});
@@ -139,8 +139,8 @@ static void read_entry_of(struct parse *p, struct slice label) {
 static void read_guessed_entries(struct parse *p, uint32_t actor) {
     uint32_t count = actors_count(p->as);
     uint64_t n;
-    while (actor < count && json_guess_member(&p->r, actors_get(p->as, actor)->member)) {
-        if (!read_number(p, &n)) return;
+    while (actor < count && json_guess_u64(&p->r, actors_get(p->as, actor)->member, &n)) {
+        if (!check_number(p, n)) return;
         vclock_set(&p->m->clock, (struct dot){actor++, n});
     }
 }
@@ -253,6 +253,15 @@ static void put_map_ref(struct buffer *out, struct map_ref ref) {
     buffer_put_hex32(out, ref.id);
 }
 
+/* "10.10.0.2:8090#5f3a9c01d2e4b7a1":17, */
+static void put_entry(struct buffer *out, struct slice member, uint64_t n) {
+    buffer_reserve(out, member.len + U64_DIGITS_MAX + 1);
+    char *at = write_slice(out->at + out->len, member);
+    at = write_u64(at, n);
+    *at++ = ',';
+    out->len = (size_t)(at - out->at);
+}
+
 void metadata_put(struct buffer *out, const struct metadata *m, const struct actors *as) {
     buffer_put(out, SLICE("{\"maps\":["));
     for (uint32_t i = 0; i < m->maps_len; i++) {
@@ -264,10 +273,9 @@ void metadata_put(struct buffer *out, const struct metadata *m, const struct act
     buffer_put_hex64(out, m->time);
     buffer_put(out, SLICE("\",\"clock\":{"));
     for (uint32_t i = 0; i < m->clock.len; i++) {
-        if (i > 0) buffer_put_char(out, ',');
-        buffer_put(out, actors_get(as, m->clock.dots[i].actor)->member);
-        buffer_put_u64(out, m->clock.dots[i].n);
+        put_entry(out, actors_get(as, m->clock.dots[i].actor)->member, m->clock.dots[i].n);
     }
+    if (m->clock.len > 0) out->len--; /* the comma behind the last entry */
     buffer_put(out, SLICE("}}"));
 }
 
@@ -293,22 +301,21 @@ static void put_raw(struct buffer *out, const void *bytes, size_t len) {
     buffer_put(out, (struct slice){bytes, len});
 }
 
-void metadata_pack(struct buffer *out, const struct metadata *m, const struct actors *as,
-                   uint64_t group) {
+void metadata_pack(struct buffer *out, const struct metadata *m, uint32_t actor) {
     size_t start = out->len;
     uint16_t maps_len = (uint16_t)m->maps_len;
     assert(m->maps_len <= UINT16_MAX);
     put_raw(out, &maps_len, sizeof maps_len);
     put_raw(out, m->maps, m->maps_len * sizeof *m->maps);
-    bool foreign = false;
+    bool others = false;
     for (uint32_t i = 0; i < m->clock.len; i++) {
         const struct dot *dot = &m->clock.dots[i];
-        if (actors_get(as, dot->actor)->group == group) continue;
+        if (dot->actor == actor) continue;
         put_raw(out, &dot->actor, sizeof dot->actor);
         put_raw(out, &dot->n, sizeof dot->n);
-        foreign = true;
+        others = true;
     }
-    if (maps_len == 0 && !foreign) out->len = start;
+    if (maps_len == 0 && !others) out->len = start;
 }
 
 void metadata_join_packed(struct metadata *m, struct slice packed) {

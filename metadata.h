@@ -71,11 +71,12 @@ void metadata_put(struct buffer *out, const struct metadata *m, const struct act
 void metadata_put_missing(struct buffer *items, struct slice label, uint64_t n);
 void metadata_put_missing_map(struct buffer *items, struct map_ref ref);
 
-/* What a stored version keeps of the metadata it was written with: the maps and the entries of
- * groups other than `group` (those of its own group follow from its dot). Appends nothing when
- * there is nothing to keep; metadata_join_packed() takes that as well. */
-void metadata_pack(struct buffer *out, const struct metadata *m, const struct actors *as,
-                   uint64_t group);
+/* What a stored version of `actor` keeps of the metadata it was written with: the maps and all
+ * entries but that of the actor itself, which follows from the version's own dot. (Entries of the
+ * same group do not follow from it: with D kept slot by slot, a slot may have the dot and not yet
+ * what the dot's writer had seen.) Appends nothing when there is nothing to keep;
+ * metadata_join_packed() takes that as well. */
+void metadata_pack(struct buffer *out, const struct metadata *m, uint32_t actor);
 void metadata_join_packed(struct metadata *m, struct slice packed);
 
 #endif

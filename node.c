@@ -168,7 +168,7 @@ static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
         struct dot dot = c->metadata.clock.dots[i];
         const struct actor *actor = actors_get(n->cluster.actors, dot.actor);
         if (actor->group != n->replica->group || vclock_has(here, dot)) continue;
-        if (catchup_waive(n->replica, dot)) continue;
+        if (catchup_waive(n->replica, dot, slot)) continue;
         metadata_put_missing(&n->missing, actor->label, dot.n);
     }
     return n->missing.len == 0;
@@ -226,7 +226,7 @@ static enum node_status write_version(struct node *n, const struct serving *g, b
                                       enum node_status done) {
     struct replica *r = n->replica;
     n->deps.len = 0;
-    metadata_pack(&n->deps, g->seen, n->cluster.actors, r->group);
+    metadata_pack(&n->deps, g->seen, replica_actor(r));
     struct version v = {
         .dot = {replica_actor(r), r->assigned + 1},
         .hlc = next_hlc(n, g),

@@ -274,7 +274,7 @@ static enum verdict judge(const struct replica *r, const struct incoming *in, st
 }
 
 /* What the version keeps of its dependencies, packed; see metadata_pack(). */
-static struct slice pack_deps(struct replica *r, const struct wire_write *w) {
+static struct slice pack_deps(struct replica *r, const struct wire_write *w, uint32_t author) {
     struct metadata *m = &r->unpacked;
     metadata_clear(m);
     for (uint32_t i = 0; i < w->maps.count; i++) {
@@ -287,7 +287,7 @@ static struct slice pack_deps(struct replica *r, const struct wire_write *w) {
         if (actor != ACTOR_NONE) vclock_raise(&m->clock, (struct dot){actor, dep.n});
     }
     r->scratch.len = 0;
-    metadata_pack(&r->scratch, m, r->actors, r->group);
+    metadata_pack(&r->scratch, m, author);
     return buffer_slice(&r->scratch);
 }
 
@@ -317,7 +317,7 @@ bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor
         .is_tombstone = w->is_tombstone,
         .key = w->key,
         .value = w->value,
-        .deps = pack_deps(r, w),
+        .deps = pack_deps(r, w, actor),
     };
     if (!store_put(r->store, place, &v)) bytes_exhausted(v.value.len);
     return replaced;
@@ -370,8 +370,9 @@ bool replica_holds_back(const struct replica *r, struct dot dot) {
     return i < r->held_count && r->held[i]->dot.actor == dot.actor && r->held[i]->dot.n == dot.n;
 }
 
-bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing) {
+bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot) {
     struct incoming in = understand_kept(r, r->held[i]);
+    *slot = in.slot;
     enum verdict verdict = judge(r, &in, missing);
     return verdict == HAS_GAP || verdict == HAS_DEPS;
 }

@@ -161,8 +161,8 @@ void replica_release_held(struct replica *r);
 struct dot replica_held_dot(const struct replica *r, uint32_t i);
 bool replica_held_is_first(const struct replica *r, uint32_t i); /* of its actor */
 bool replica_holds_back(const struct replica *r, struct dot dot);
-/* A dot without which the i-th, a first one, cannot be delivered. */
-bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing);
+/* A dot without which the i-th, a first one, cannot be delivered in its slot. */
+bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot);
 
 /* ---- Turns ---- */
 
