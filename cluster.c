@@ -56,6 +56,15 @@ static void try_adopt(struct cluster *c) {
     notes_put(&c->notes, "map: adopted a later one", NULL);
 }
 
+/* The map of this node's own VIEW, which it would have lived by if nobody had another, never was
+ * one. Others must not hear of it: it may be greater than theirs and has a group of its own. */
+static void drop_first_map(struct cluster *c) {
+    assert(!c->is_decided && c->maps[0] == c->map);
+    map_free(c->map);
+    c->maps[0] = c->maps[--c->map_count];
+    c->map = NULL;
+}
+
 /* Takes m. */
 static void learn_map(struct cluster *c, struct map *m) {
     if (knows_map_id(c, m->id) || c->map_count == CLUSTER_MAPS_MAX) {
@@ -67,11 +76,13 @@ static void learn_map(struct cluster *c, struct map *m) {
     c->replica.progress++; /* somebody may wait for it */
     const struct map *best = c->next != NULL ? c->next : c->map;
     if (c->is_decided && !map_less(best, m)) return;
-    c->next = m;
-    if (c->is_decided)
+    if (c->is_decided) {
+        c->next = m;
         try_adopt(c);
-    else
+    } else {
+        drop_first_map(c);
         adopt(c, m);
+    }
 }
 
 static bool nobody_has_a_map(const struct cluster *c) {

@@ -292,6 +292,31 @@ static void a_cut_heals_and_both_sides_level(void) {
     end(&net);
 }
 
+static void a_newcomer_that_nobody_expects_joins_the_group_that_it_finds(void) {
+    struct net net = begin(4);
+    for (unsigned i = 0; i < 3; i++)
+        net.configs[i].view_count = 3;
+    for (unsigned i = 0; i < 3; i++)
+        start(&net, i);
+    pass(&net, 500);
+    uint64_t group = node_map(net.nodes[0])->group[0];
+    struct result w = put(&net, 0, "k", "1", "");
+    start(&net, 3);
+    pass(&net, 100);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(node_ready(net.nodes[i]));
+    pass(&net, 900);
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(node_ready(net.nodes[i]) && !node_provisional(net.nodes[i]));
+        CHECK_U64(node_shard(net.nodes[i]), 0);
+        CHECK_U64(node_map(net.nodes[i])->node_count, 4);
+        CHECK(node_map(net.nodes[i])->group[0] == group);
+        CHECK_U64(peers_listed_count(node_view(net.nodes[i])), 4);
+        CHECK(get(&net, i, "k", w.metadata).status == NODE_FOUND);
+    }
+    end(&net);
+}
+
 static void a_caller_that_says_nothing_is_closed_even_by_a_node_alone(void) {
     struct node_config config = kit_node_config();
     struct node *n = node_create(&config, KIT_NOW_MS, KIT_WALL_MS);
@@ -311,6 +336,7 @@ int main(void) {
     RUN(a_write_reaches_all_members);
     RUN(a_restarted_member_gets_everything_back);
     RUN(a_cut_heals_and_both_sides_level);
+    RUN(a_newcomer_that_nobody_expects_joins_the_group_that_it_finds);
     RUN(a_caller_that_says_nothing_is_closed_even_by_a_node_alone);
     return kit_finish();
 }
