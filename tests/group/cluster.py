@@ -6,6 +6,7 @@ process is ended by its id, and namespaces, bridge and firewall rule are taken a
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -70,6 +71,11 @@ class Member(Node):
         super().stop()
         self.earlier_log += log + "--- stopped ---\n"
         return time.monotonic() - start
+
+    def peak_kib(self):
+        """The most memory that the process ever had."""
+        with open(f"/proc/{self.pid}/status") as status:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", status.read())[1])
 
     def freeze(self):
         self.process.send_signal(signal.SIGSTOP)
