@@ -478,9 +478,14 @@ void peers_closed(struct peers *ps, struct link *l, bool refused) {
  * to be read, and their silence says nothing. */
 static void forgive_silence(struct peers *ps, uint64_t late_ms) {
     for (uint32_t i = 0; i < ps->count; i++) {
-        ps->list[i]->heard_ms += late_ms;
-        if (ps->list[i]->owes_since_ms != UINT64_MAX) ps->list[i]->owes_since_ms += late_ms;
+        struct peer *p = ps->list[i];
+        p->heard_ms += late_ms;
+        p->heard_since_ms += late_ms;
+        if (p->listed_until_ms != 0) p->listed_until_ms += late_ms;
+        if (p->owes_since_ms != UINT64_MAX) p->owes_since_ms += late_ms;
     }
+    for (struct link *l = ps->links; l != NULL; l = l->next)
+        l->deadline_ms += late_ms;
 }
 
 static void judge_link(struct peers *ps, struct link *l) {
