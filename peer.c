@@ -460,8 +460,8 @@ void peers_closed(struct peers *ps, struct link *l, bool refused) {
     if (p != NULL && p->to == l) {
         bool was_open = l->state == LINK_OPEN;
         p->dial_ms = ps->now_ms + (was_open ? 0 : PEER_REDIAL_MS);
-        /* The dial may have been refused before that process began. */
-        bool heard_since = p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;
+        /* The dial may have been refused before that process began; then it has called since. */
+        bool heard_since = p->from != NULL && p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;
         bool is_judged = p->state == PEER_UP || p->state == PEER_PROBATION;
         if (refused && is_judged && !heard_since) {
             peers_take_down(ps, p, "view: out, its process is gone: ");

@@ -276,6 +276,21 @@ static void any_byte_counts_as_life(void) {
     end(&f);
 }
 
+static void a_redial_that_is_refused_is_down_at_once(void) {
+    struct far f = begin_met();
+    pass_heard(&f, 1000);
+    unsigned dials = f.dials;
+    end_link(&f, &f.in, false);
+    end_link(&f, &f.out, false);
+    CHECK(in_view(&f)); /* a broken connection is suspicion only */
+    CHECK_U64(f.dials, dials + 1);
+    end_link(&f, &f.dial, true);
+    CHECK(is_in(&f, PEER_DOWN) && noted(&f, "view: out, its process is gone: "));
+    pass(&f, PEER_REDIAL_MS);
+    CHECK_U64(f.dials, dials + 2);
+    end(&f);
+}
+
 static void a_redial_that_the_same_process_answers_changes_nothing(void) {
     struct far f = begin_met();
     pass_heard(&f, 1000);
@@ -721,6 +736,7 @@ int main(void) {
     RUN(the_view_of_a_running_group_is_taken_over);
     RUN(silence_of_a_second_is_down);
     RUN(any_byte_counts_as_life);
+    RUN(a_redial_that_is_refused_is_down_at_once);
     RUN(a_redial_that_the_same_process_answers_changes_nothing);
     RUN(a_second_call_takes_the_place_of_the_first);
     RUN(a_goodbye_is_down_at_once);
