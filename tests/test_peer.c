@@ -606,6 +606,32 @@ static void a_late_turn_gives_up_no_dial_and_no_node(void) {
     end(&f);
 }
 
+/* ---- A full list ---- */
+
+static void a_map_names_members_though_the_list_of_nodes_is_full(void) {
+    struct far f = begin_met();
+    send_row(&f, WIRE_ROW_HEARS_YOU);
+    for (int i = 0; i < PEERS_MAX; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "stranger%d:1", i);
+        struct address stranger = kit_address(text);
+        CHECK(node_view_add(f.n, &stranger) == (i < PEERS_MAX - 2 ? PEERS_ADDED : PEERS_FULL));
+    }
+    struct address member = kit_address("10.0.0.9:8090");
+    struct map_change change = {.add = &member, .add_count = 1, .proposer = &f.address};
+    struct map *m = map_derive(node_map(f.n), &change);
+    struct buffer encoded = {0}, frame = {0};
+    map_encode(&encoded, m);
+    wire_put_map(&frame, buffer_slice(&encoded));
+    CHECK(send_frame(&f, f.in, &frame));
+    CHECK(node_map(f.n)->id == m->id);
+    CHECK(peers_find(node_view(f.n), &member) != NULL);
+    tick(&f, PEER_TICK_MS);
+    buffer_free(&encoded);
+    map_free(m);
+    end(&f);
+}
+
 /* ---- Links that end at any moment ---- */
 
 #define CHAOS_LINKS 16
@@ -756,6 +782,7 @@ int main(void) {
     RUN(a_late_turn_forgives_silence);
     RUN(a_late_turn_does_not_end_a_probation);
     RUN(a_late_turn_gives_up_no_dial_and_no_node);
+    RUN(a_map_names_members_though_the_list_of_nodes_is_full);
     RUN(links_may_end_at_any_moment);
     return kit_finish();
 }
