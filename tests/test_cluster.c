@@ -125,22 +125,27 @@ static bool move(struct net *net, struct wire *w, int end) {
     return true;
 }
 
+/* One turn of each node, then all that they have sent; true if there was anything. */
+static bool step(struct net *net) {
+    bool moved = false;
+    for (unsigned i = 0; i < net->count; i++) {
+        if (net->nodes[i] == NULL || net->stopped[i]) continue;
+        node_set_time(net->nodes[i], net->now_ms, KIT_WALL_MS + net->now_ms);
+        node_end_turn(net->nodes[i]);
+        obey(net, i);
+    }
+    for (unsigned w = 0; w < net->wire_count; w++) {
+        moved = move(net, &net->wires[w], 0) || moved;
+        moved = move(net, &net->wires[w], 1) || moved;
+    }
+    return moved;
+}
+
 /* Runs until nothing moves. */
 static void turn(struct net *net) {
     bool moved = true;
-    for (int rounds = 0; moved && rounds < 1000; rounds++) {
-        moved = false;
-        for (unsigned i = 0; i < net->count; i++) {
-            if (net->nodes[i] == NULL || net->stopped[i]) continue;
-            node_set_time(net->nodes[i], net->now_ms, KIT_WALL_MS + net->now_ms);
-            node_end_turn(net->nodes[i]);
-            obey(net, i);
-        }
-        for (unsigned w = 0; w < net->wire_count; w++) {
-            moved = move(net, &net->wires[w], 0) || moved;
-            moved = move(net, &net->wires[w], 1) || moved;
-        }
-    }
+    for (int rounds = 0; moved && rounds < 1000; rounds++)
+        moved = step(net);
     CHECK(!moved);
 }
 

@@ -724,6 +724,7 @@ static void do_something(struct chaos *c) {
     default:
         if (c->links[i] == NULL || !c->connected[i]) break;
         put_frame(c, i, &frame);
+        if (frame.len == 0) break;
         node_link_received(f->n, c->links[i], buffer_slice(&frame));
     }
     buffer_free(&frame);
