@@ -664,6 +664,24 @@ static void newcomers_join_an_automatic_group_by_themselves(void) {
     end(&net);
 }
 
+/* The lowest address of all must not wait for itself to let it in. */
+static void a_newcomer_of_the_lowest_address_joins_as_well(void) {
+    struct net net = begin(3);
+    for (unsigned i = 1; i < 3; i++) {
+        net.configs[i].view++;
+        net.configs[i].view_count = 2;
+        start(&net, i);
+    }
+    pass(&net, 500);
+    struct result w = put(&net, 1, "k", "1", "");
+    start(&net, 0);
+    pass(&net, 2000);
+    CHECK_U64(node_map(net.nodes[1])->node_count, 3);
+    check_value(&net, 0, "k", w.metadata, "1");
+    check_level(&net);
+    end(&net);
+}
+
 /* Only the second was told of the first. */
 static void one_view_of_two_is_enough_to_become_a_group(void) {
     struct net net = begin(2);
@@ -874,6 +892,7 @@ int main(void) {
     RUN(what_one_member_has_is_no_loss);
     RUN(two_of_three_serve_provisionally_until_the_third_comes);
     RUN(newcomers_join_an_automatic_group_by_themselves);
+    RUN(a_newcomer_of_the_lowest_address_joins_as_well);
     RUN(one_view_of_two_is_enough_to_become_a_group);
     RUN(a_dead_member_that_is_struck_off_leaves_the_map);
     RUN(a_live_member_that_is_struck_off_is_out_until_it_is_named);
