@@ -471,8 +471,8 @@ static enum api_outcome handle_reshard(struct api *api, const struct api_request
 
 /* ---- /health and /metrics ---- */
 
-static void put_bool(struct reply *reply, bool b) {
-    put(reply, b ? SLICE("true") : SLICE("false"));
+static void put_bool(struct reply *reply, bool value) {
+    put(reply, value ? SLICE("true") : SLICE("false"));
 }
 
 static enum api_outcome handle_health(struct api *api, const struct api_request *request,
@@ -492,9 +492,10 @@ static enum api_outcome handle_health(struct api *api, const struct api_request 
     return API_ANSWERED;
 }
 
+/* The same, for those that look at the status alone: 503 until the node serves keys. */
 static enum api_outcome handle_ready(struct api *api, const struct api_request *request,
                                      struct slice rest, struct reply *reply) {
-    if (!node_ready(api->node)) return answer_error(reply, 503, "Node is not ready");
+    if (!node_ready(api->node)) return answer_error(reply, 503, "Replica is not ready");
     return handle_health(api, request, rest, reply);
 }
 

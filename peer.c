@@ -539,16 +539,20 @@ static void tick(struct peers *ps) {
     }
 }
 
+/* A node alone has nobody to judge, but strangers that call and say nothing. */
+static bool needs_ticks(const struct peers *ps) {
+    return ps->count > 1 || ps->links != NULL;
+}
+
 void peers_set_time(struct peers *ps, uint64_t now_ms) {
     ps->now_ms = now_ms;
-    bool quiet = ps->count == 1 && ps->links == NULL;
-    if (!quiet && now_ms >= ps->tick_ms) {
+    if (needs_ticks(ps) && now_ms >= ps->tick_ms) {
         uint64_t late_ms = now_ms - ps->tick_ms;
         if (late_ms > PEER_LATE_MS) forgive_silence(ps, late_ms);
         tick(ps);
         ps->tick_ms = now_ms + PEER_TICK_MS;
     }
-    if (quiet) ps->tick_ms = now_ms;
+    if (!needs_ticks(ps)) ps->tick_ms = now_ms;
     if (now_ms >= ps->row_ms) {
         ps->rows_due = true;
         ps->row_ms = now_ms + ROW_MS;
@@ -557,5 +561,5 @@ void peers_set_time(struct peers *ps, uint64_t now_ms) {
 }
 
 uint64_t peers_deadline_ms(const struct peers *ps) {
-    return ps->count > 1 || ps->links != NULL ? ps->tick_ms : UINT64_MAX;
+    return needs_ticks(ps) ? ps->tick_ms : UINT64_MAX;
 }

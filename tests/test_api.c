@@ -711,11 +711,17 @@ static void health_tells_what_this_node_is(void) {
     site_free(s);
 }
 
-static void a_node_that_has_not_met_its_shard_is_not_ready(void) {
+static void a_node_that_has_not_met_its_shard_is_up_and_not_ready(void) {
     struct site *s = site_of(kit_cluster_config(2, 1));
     check_status(s, HTTP_GET, "/health", "", 200);
+    CHECK_TEXT(member(s, "status"), "\"up\"");
     CHECK_TEXT(member(s, "ready"), "false");
-    check(s, HTTP_GET, "/health/ready", "", 503, "{\"error\":\"Node is not ready\"}");
+    check_status(s, HTTP_GET, "/health/ready", "", 503);
+    node_set_time(s->n, KIT_NOW_MS + CATCHUP_LEVEL_MS, KIT_WALL_MS);
+    check_status(s, HTTP_GET, "/health", "", 200);
+    CHECK_TEXT(member(s, "ready"), "true");
+    CHECK_TEXT(member(s, "provisional"), "true");
+    check_status(s, HTTP_GET, "/health/ready", "", 200);
     site_free(s);
 }
 
@@ -796,7 +802,7 @@ int main(void) {
     RUN(unknown_paths_are_not_found_whatever_the_verb);
     RUN(a_reply_forgets_the_one_before);
     RUN(health_tells_what_this_node_is);
-    RUN(a_node_that_has_not_met_its_shard_is_not_ready);
+    RUN(a_node_that_has_not_met_its_shard_is_up_and_not_ready);
     RUN(metrics_are_lines_of_the_text_format);
     guard_free(&target_guard);
     guard_free(&body_guard);

@@ -874,6 +874,46 @@ static void what_was_written_before_leaving_the_map_is_answered(void) {
     end(&net);
 }
 
+static void a_newcomer_that_nobody_expects_joins_the_group_that_it_finds(void) {
+    struct net net = begin(4);
+    for (unsigned i = 0; i < 3; i++)
+        net.configs[i].view_count = 3;
+    for (unsigned i = 0; i < 3; i++)
+        start(&net, i);
+    pass(&net, 500);
+    uint64_t group = node_map(net.nodes[0])->group[0];
+    struct result w = put(&net, 0, "k", "1", "");
+    start(&net, 3);
+    pass(&net, 100);
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(node_ready(net.nodes[i]));
+    pass(&net, 900);
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK(node_ready(net.nodes[i]) && !node_provisional(net.nodes[i]));
+        CHECK_U64(node_shard(net.nodes[i]), 0);
+        CHECK_U64(node_map(net.nodes[i])->node_count, 4);
+        CHECK(node_map(net.nodes[i])->group[0] == group);
+        CHECK_U64(peers_listed_count(node_view(net.nodes[i])), 4);
+        CHECK(get(&net, i, "k", w.metadata).status == NODE_FOUND);
+    }
+    end(&net);
+}
+
+static void a_caller_that_says_nothing_is_closed_even_by_a_node_alone(void) {
+    struct node_config config = kit_node_config();
+    struct node *n = node_create(&config, KIT_NOW_MS, KIT_WALL_MS);
+    struct link *l = node_link_accepted(n);
+    struct link_order order;
+    CHECK(node_deadline_ms(n) <= KIT_NOW_MS + PEER_DIAL_MS);
+    node_set_time(n, KIT_NOW_MS + PEER_DIAL_MS - 1, KIT_WALL_MS);
+    CHECK(!node_take_order(n, &order));
+    node_set_time(n, KIT_NOW_MS + PEER_DIAL_MS + PEER_TICK_MS, KIT_WALL_MS);
+    CHECK(node_take_order(n, &order) && order.kind == LINK_CLOSE && order.link == l);
+    CHECK(!node_take_order(n, &order));
+    CHECK_U64(node_deadline_ms(n), UINT64_MAX);
+    node_free(n);
+}
+
 int main(void) {
     RUN(a_write_reaches_all_members);
     RUN(a_restarted_member_gets_everything_back);
@@ -902,5 +942,8 @@ int main(void) {
     RUN(a_member_that_comes_back_to_the_map_catches_up_before_it_serves);
     RUN(a_member_that_comes_back_to_the_map_writes_at_once);
     RUN(what_was_written_before_leaving_the_map_is_answered);
+
+    RUN(a_newcomer_that_nobody_expects_joins_the_group_that_it_finds);
+    RUN(a_caller_that_says_nothing_is_closed_even_by_a_node_alone);
     return kit_finish();
 }

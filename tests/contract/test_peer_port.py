@@ -3,10 +3,9 @@
 import time
 import unittest
 
-from harness import PEERS_EXIST, NodeCase, Raw, build_request, split_address
+from harness import NodeCase, Raw, build_request, split_address
 
 
-@unittest.skipUnless(PEERS_EXIST, "nodes do not speak to each other yet")
 class PeerPort(NodeCase):
     def setUp(self):
         super().setUp()

@@ -7,8 +7,7 @@ import time
 import unittest
 
 import harness
-from harness import (ABSENT, LOG_EXISTS, PEERS_EXIST, Client, Node, Raw, fresh_address, fresh_network, run_to_exit,
-                     split_address)
+from harness import ABSENT, LOG_EXISTS, Client, Node, fresh_address, fresh_network, run_to_exit, split_address
 
 
 def can_connect(host, port):
@@ -60,13 +59,11 @@ class Identity(unittest.TestCase):
         with Node(address=f"Node-A.Example.INVALID:{port}", reach=f"127.0.0.1:{port}"):
             self.expect_view(f"127.0.0.1:{port}", [f"node-a.example.invalid:{port}"])
 
-    @unittest.skipUnless(PEERS_EXIST, "nodes do not speak to each other yet")
     def test_peers_are_listened_for_on_the_port_plus_10000(self):
         with Node() as node:
             host, port = split_address(node.address)
             self.assertTrue(can_connect(host, port + 10000))
 
-    @unittest.skipUnless(PEERS_EXIST, "nodes do not speak to each other yet")
     def test_peer_port_offset_moves_the_peer_port(self):
         with Node({"PEER_PORT_OFFSET": "12345"}) as node:
             host, port = split_address(node.address)
@@ -225,7 +222,6 @@ class PortInUse(unittest.TestCase):
         with Node() as node:
             self.expect_clear_message(node.address, split_address(node.address)[1])
 
-    @unittest.skipUnless(PEERS_EXIST, "nodes do not speak to each other yet")
     def test_a_taken_peer_port_is_reported_too(self):
         host, port = split_address(fresh_address())
         with socket.socket() as other:
@@ -252,16 +248,6 @@ class Restart(unittest.TestCase):
 
 class NotYet(unittest.TestCase):
     """What the harness says cannot be done yet can indeed not be done."""
-
-    def test_peers_exist_is_true_when_the_peer_port_lets_a_caller_speak(self):
-        with Node() as node:
-            host, port = split_address(node.address)
-            with Raw(f"{host}:{port + 10000}", timeout_s=0.3) as raw:
-                try:
-                    listens = raw.socket.recv(1) != b""
-                except socket.timeout:
-                    listens = True
-            self.assertEqual(listens, PEERS_EXIST, "set PEERS_EXIST in harness.py")
 
     def test_log_exists_is_true_when_data_dir_is_taken(self):
         with tempfile.TemporaryDirectory() as directory:

@@ -4,7 +4,7 @@ import signal
 import time
 import unittest
 
-from harness import PEERS_EXIST, Client, Node, NodeCase, build_request, encode_body, fresh_network, key_path
+from harness import Client, Node, NodeCase, build_request, encode_body, fresh_network, key_path
 
 
 def put_request(key, value, headers=()):
@@ -30,7 +30,6 @@ def start_pair(pair, on_started):
         node.wait_for_health()
 
 
-@unittest.skipUnless(PEERS_EXIST, "nodes do not speak to each other yet")
 class UnderWay(NodeCase):
     @classmethod
     def setUpClass(cls):
@@ -187,8 +186,7 @@ class UnderWay(NodeCase):
         self.assertLess(sorted(times)[15], 0.02)
 
 
-@unittest.skipUnless(PEERS_EXIST, "nodes do not speak to each other yet")
-class PairsOfTheirOwn(unittest.TestCase):
+class StopWithWritesUnderWay(unittest.TestCase):
     def start_pair(self):
         pair = make_pair()
         start_pair(pair, lambda node: self.addCleanup(node.kill))
