@@ -905,9 +905,9 @@ static void a_caller_that_says_nothing_is_closed_even_by_a_node_alone(void) {
     struct link *l = node_link_accepted(n);
     struct link_order order;
     CHECK(node_deadline_ms(n) <= KIT_NOW_MS + PEER_DIAL_MS);
-    node_set_time(n, KIT_NOW_MS + PEER_DIAL_MS - 1, KIT_WALL_MS);
+    kit_pass(n, KIT_NOW_MS, KIT_NOW_MS + PEER_DIAL_MS - 1); /* late turns give nobody up */
     CHECK(!node_take_order(n, &order));
-    node_set_time(n, KIT_NOW_MS + PEER_DIAL_MS + PEER_TICK_MS, KIT_WALL_MS);
+    kit_pass(n, KIT_NOW_MS + PEER_DIAL_MS - 1, KIT_NOW_MS + PEER_DIAL_MS + PEER_TICK_MS);
     CHECK(node_take_order(n, &order) && order.kind == LINK_CLOSE && order.link == l);
     CHECK(!node_take_order(n, &order));
     CHECK_U64(node_deadline_ms(n), UINT64_MAX);
