@@ -389,6 +389,36 @@ static void who_acknowledges_stays(void) {
     end(&f);
 }
 
+/* It would take the numbers that the node is about to give. */
+static void who_claims_to_have_what_was_never_written_is_not_believed(void) {
+    struct far f = begin_met();
+    struct buffer frame = {0};
+    struct answer a;
+    uint64_t token;
+    uint16_t slot = (uint16_t)shard_slot(SLICE("k"));
+    pass_synced(&f, 500);
+    put(&f);
+    struct wire_dot made = {actors_get(node_actors(f.n), 0)->id, 1}, more = {made.actor_id, 2};
+    wire_put_ack(&frame, made);
+    CHECK(send_frame(&f, f.in, &frame) && node_take_answer(f.n, &token, &a));
+    size_t begun = wire_begin_slot(&frame, slot, node_map(f.n)->id, 0, 1);
+    wire_put_dot(&frame, more);
+    wire_end_slot(&frame, begun);
+    wire_put_slot_end(&frame, slot);
+    send_frame(&f, f.in, &frame);
+    CHECK(f.in == NULL);
+    call(&f, BOOT);
+    wire_put_ack(&frame, more);
+    send_frame(&f, f.in, &frame);
+    CHECK(f.in == NULL);
+    call(&f, BOOT);
+    put(&f);
+    wire_put_ack(&frame, more);
+    CHECK(send_frame(&f, f.in, &frame) && node_take_answer(f.n, &token, &a));
+    CHECK(a.status == NODE_REPLACED);
+    end(&f);
+}
+
 /* ---- Coming back ---- */
 
 static void the_same_process_is_back_when_it_was_heard_for_readmit_ms(void) {
@@ -770,6 +800,7 @@ int main(void) {
     RUN(nonsense_breaks_the_link_and_nothing_else);
     RUN(who_owes_an_acknowledgement_for_a_second_is_down);
     RUN(who_acknowledges_stays);
+    RUN(who_claims_to_have_what_was_never_written_is_not_believed);
     RUN(the_same_process_is_back_when_it_was_heard_for_readmit_ms);
     RUN(a_gap_starts_the_probation_again);
     RUN(a_new_process_is_taken_in_at_once);
