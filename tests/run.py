@@ -11,6 +11,7 @@
 `run.py unit contract` runs just those. What this machine cannot run is said and passed over.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -122,9 +123,13 @@ def fuzz(tally):
     if result.returncode != 0:
         tally.pass_over("fuzz", "clang has no libFuzzer here")
         return
-    for corpus in sorted((ROOT / "tests" / "corpus").iterdir()):
-        result = run(["make", "-s", "fuzz", f"FUZZ_TARGETS={corpus.name}"])
-        tally.add(f"fuzz {corpus.name}, {seconds} s", int(result.returncode == 0),
+    targets = [corpus.name for corpus in sorted((ROOT / "tests" / "corpus").iterdir())]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # each takes one core
+        runs = {target: pool.submit(run, ["make", "-s", "fuzz", f"FUZZ_TARGETS={target}"])
+                for target in targets}
+    for target, future in runs.items():
+        result = future.result()
+        tally.add(f"fuzz {target}, {seconds} s", int(result.returncode == 0),
                   int(result.returncode != 0))
         if result.returncode != 0:
             print(result.stdout[-8000:])
