@@ -49,7 +49,7 @@ $(OUT)/%.o: %.c
 	$(COMPILE) -c -o $@ $<
 
 run: kvs
-	./kvs
+	@./run.sh
 
 # ---- Tests ----
 

@@ -5,6 +5,7 @@
   replay    the corpora of tests/fuzz_*.c, by a plain main
   tidy      formatting, function length, banned calls, layers, names in the docs
   contract  tests/contract: the real binary through the REST contract and through bad input
+  group     tests/group: several real processes that replicate, are killed, frozen and cut off
   fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
 
 `run.py unit contract` runs just those. What this machine cannot run is said and passed over.
@@ -94,6 +95,11 @@ def contract(tally):
         count(tally, "contract", [sys.executable, "tests/contract/run.py"])
 
 
+def group(tally):
+    if build(tally, "asan", ["all", "unit"]):
+        count(tally, "group", [sys.executable, "tests/group/run.py"])
+
+
 def fuzz(tally):
     seconds = os.environ.get("FUZZ_SECONDS")
     if not seconds:
@@ -113,7 +119,8 @@ def fuzz(tally):
             print(result.stdout[-8000:])
 
 
-STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "contract": contract, "fuzz": fuzz}
+STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "contract": contract, "group": group,
+         "fuzz": fuzz}
 
 
 def main(names):
