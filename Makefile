@@ -13,6 +13,7 @@ CFLAGS_release  := -O3 -g $(if $(findstring clang,$(CC)),,-flto=auto)
 CFLAGS_asan     := $(SANITIZE)
 CFLAGS_unsigned := $(SANITIZE) -funsigned-char
 CFLAGS_clang    := $(SANITIZE)
+CFLAGS_sim      := -O2 -g
 
 ifeq ($(VARIANT),clang)
 override CC := clang
@@ -29,7 +30,7 @@ CORE    := bytes hash utf8 json http address vclock metadata notes shard store w
 EDGE    := log sock reactor resolve links server config startup
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
-.PHONY: all run test unit bench bench-full fuzz fuzz-build replay tidy clean
+.PHONY: all run test unit sim sim-build soak mutants bench bench-full fuzz fuzz-build replay tidy clean
 .SECONDARY:
 
 ifeq ($(VARIANT),release)
@@ -63,13 +64,41 @@ unit: $(UNITS) $(OUT)/tests/check_history
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 
+# It brings a node of its own.
+$(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit links resolve reactor sock log address bytes)
+	$(COMPILE) $(LDFLAGS) -o $@ $^
+
 # The causal checker: a history in, a verdict out; docs/checker.md.
 $(OUT)/tests/test_checker: $(OUT)/tests/checker.o
+$(OUT)/tests/test_sim_net: $(patsubst %,$(OUT)/tests/%.o,sim_net sim_base)
 $(OUT)/tests/check_history: $(patsubst %,$(OUT)/%.o,tests/check_history tests/checker bytes hash)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 
 check_history: $(OUT)/tests/check_history
 	cp $< $@
+
+# ---- The simulator: docs/sim.md ----
+
+SIM := $(patsubst %,$(OUT)/tests/%.o,sim sim_base sim_net sim_truth sim_host sim_client sim_check \
+	sim_fault checker kit) $(CORE:%=$(OUT)/%.o)
+
+$(OUT)/sim: $(SIM)
+	$(COMPILE) $(LDFLAGS) -o $@ $^
+
+sim-build: $(OUT)/sim
+
+sim:
+	@test -n "$(SEED)" || { echo "make sim SEED=n: replays one seed"; exit 2; }
+	@$(MAKE) -s VARIANT=sim sim-build
+	build/sim/sim $(SEED)
+
+soak:
+	@test -n "$(SECONDS)" || { echo "make soak SECONDS=n: random seeds for so long"; exit 2; }
+	@$(MAKE) -s VARIANT=sim sim-build
+	build/sim/sim --soak $(SECONDS)
+
+mutants:
+	$(PYTHON) tests/mutants.py
 
 # ---- Fuzzing: libFuzzer where clang has it, and a plain main that replays the corpus ----
 
@@ -96,9 +125,10 @@ $(OUT)/tests/replay_%: $(OUT)/tests/fuzz_%.o $(OUT)/tests/fuzz_main.o $(OBJECTS)
 
 # ---- Bench ----
 
-BENCH := $(patsubst %,build/bench/%,kvs-bench load bare)
+BENCH := $(patsubst %,build/bench/%,kvs kvs-bench load bare)
 
 build/bench/kvs-bench: build/release/bench/kvs-bench.o $(OBJECTS)
+build/bench/kvs: build/release/kvs.o $(OBJECTS)
 build/bench/load: build/release/bench/load.o
 build/bench/bare: build/release/bench/bare.o
 $(BENCH):

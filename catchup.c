@@ -276,8 +276,12 @@ static void judge_provisional(struct replica *r) {
 
 bool catchup_on_row(struct replica *r, struct peer *from, struct slice body) {
     bool lagged = from->row.is_heard && lacks(r, &from->row);
+    uint64_t total = from->row.total;
     if (!row_read(&from->row, body, r->actors)) return false;
     if (!peer_in_view(from)) return true;
+    bool moves = from->row.total != total && from->owes_since_ms != UINT64_MAX;
+    if (moves)
+        from->owes_since_ms = r->peers->now_ms; /* it catches up, and owes no more than that */
     bool lags = lacks(r, &from->row);
     if (!r->synced && from->row.synced && !from->target.is_heard) {
         row_read(&from->target, body, r->actors);
@@ -301,10 +305,12 @@ static bool has_heard_all(const struct replica *r, const struct row *row) {
     return me != NULL && me->boot == r->boot;
 }
 
-static bool row_shows(const struct row *row, struct dot dot, uint32_t slot) {
+/* It has writes of that actor beyond `n` in the slot, or will have the dot when others come. */
+static bool row_shows(const struct row *row, struct dot dot, uint64_t n, uint32_t slot) {
     const struct vclock *clock = row_clock(row, slot);
     uint64_t first_held = vclock_get(&row->held, dot.actor);
-    return (clock != NULL && vclock_has(clock, dot)) || (first_held != 0 && first_held <= dot.n);
+    return (clock != NULL && vclock_get(clock, dot.actor) > n) ||
+           (first_held != 0 && first_held <= dot.n);
 }
 
 /* Everybody's word counts: all are here, serve, live by this map and have heard one another. */
@@ -324,16 +330,19 @@ static bool is_over(const struct replica *r, const struct actor *actor) {
     return present != 0 && present != actor->boot;
 }
 
+/* Nobody has the dot, nor any before it that is not here. */
 static bool nobody_has(const struct replica *r, struct dot dot, uint32_t slot) {
+    uint64_t here = vclock_get(parts_clock(&r->parts, slot), dot.actor);
     for (uint32_t i = 0; i < r->mate_count; i++) {
-        if (row_shows(&r->mates[i]->row, dot, slot)) return false;
+        if (row_shows(&r->mates[i]->row, dot, here, slot)) return false;
     }
-    return !vclock_has(parts_clock(&r->parts, slot), dot);
+    uint64_t first_held = replica_first_held(r, dot.actor);
+    return here < dot.n && (first_held == 0 || first_held > dot.n);
 }
 
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     const struct actor *actor = actors_get(r->actors, dot.actor);
-    if (!is_over(r, actor) || !is_quorate(r) || replica_holds_back(r, dot)) return false;
+    if (!is_over(r, actor) || !is_quorate(r)) return false;
     if (!nobody_has(r, dot, slot)) return false;
     struct vclock lost = {&dot, 1, 1};
     for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1)) {

@@ -56,13 +56,13 @@ static void try_adopt(struct cluster *c) {
     notes_put(&c->notes, "map: adopted a later one", NULL);
 }
 
-/* The map of this node's own VIEW, which it would have lived by if nobody had another, never was
- * one. Others must not hear of it: it may be greater than theirs and has a group of its own. */
-static void drop_first_map(struct cluster *c) {
-    assert(!c->is_decided && c->maps[0] == c->map);
+/* The map that this node would have drawn is forgotten: nobody has lived by it, and those of the
+ * running group would take it for a greater one. Takes m. */
+static void adopt_instead(struct cluster *c, struct map *m) {
+    assert(c->map_count == 1 && c->maps[0] == c->map);
     map_free(c->map);
-    c->maps[0] = c->maps[--c->map_count];
-    c->map = NULL;
+    c->maps[0] = m;
+    adopt(c, m);
 }
 
 /* Takes m. */
@@ -71,18 +71,16 @@ static void learn_map(struct cluster *c, struct map *m) {
         map_free(m);
         return;
     }
+    if (!c->is_decided) {
+        adopt_instead(c, m);
+        return;
+    }
     c->maps = bytes_realloc(c->maps, (c->map_count + 1) * sizeof(struct map *));
     c->maps[c->map_count++] = m;
     c->replica.progress++; /* somebody may wait for it */
-    const struct map *best = c->next != NULL ? c->next : c->map;
-    if (c->is_decided && !map_less(best, m)) return;
-    if (c->is_decided) {
-        c->next = m;
-        try_adopt(c);
-    } else {
-        drop_first_map(c);
-        adopt(c, m);
-    }
+    if (!map_less(c->next != NULL ? c->next : c->map, m)) return;
+    c->next = m;
+    try_adopt(c);
 }
 
 static bool nobody_has_a_map(const struct cluster *c) {
@@ -403,6 +401,7 @@ size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes) {
     size_t taken = 0;
     peers_heard(&c->peers, l);
     while (l->state != LINK_CLOSING) {
+        if (peers_is_waiting(l)) return taken;
         struct wire_frame f;
         struct slice rest = {bytes.at + taken, bytes.len - taken};
         enum wire_cut cut = wire_cut(rest, &f);

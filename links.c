@@ -147,12 +147,7 @@ static void on_accept_timer(struct timer *t) {
 }
 
 static void accept_channel(struct links *s, struct sock sock) {
-    struct link *link = node_link_accepted(s->node);
-    if (link == NULL) {
-        sock_close(&sock);
-        return;
-    }
-    struct channel *c = channel_create(s, link);
+    struct channel *c = channel_create(s, node_link_accepted(s->node));
     c->state = CHANNEL_OPEN;
     c->sock = sock;
     if (!watch_channel(c, REACTOR_READ)) lose_soon(c, errno);

@@ -65,6 +65,27 @@ static void put_node(struct buffer *out, const struct node *n) {
                peers_listed_count(node_view(n)));
 }
 
+static void put_replica(struct buffer *out, const struct node *n) {
+    const struct replica_stats *stats = node_replica_stats(n);
+    put_metric(out, "kvs_ready", "gauge", "1 when operations on keys are served.", node_ready(n));
+    put_metric(out, "kvs_writes_under_way", "gauge", "Own writes that wait for a second copy.",
+               node_under_way(n));
+    put_metric(out, "kvs_writes_held_back", "gauge", "Writes of peers that wait for others.",
+               node_held_back(n));
+    put_metric(out, "kvs_writes_sent_total", "counter", "Own writes sent to the group.",
+               stats->sent);
+    put_metric(out, "kvs_writes_delivered_total", "counter", "Writes of the group delivered.",
+               stats->delivered);
+    put_metric(out, "kvs_writes_superseded_total", "counter",
+               "Delivered writes that lost to a later version.", stats->superseded);
+    put_metric(out, "kvs_pulls_total", "counter", "Times that something missing was asked for.",
+               stats->pulls);
+    put_metric(out, "kvs_images_sent_total", "counter", "Slots sent whole.", stats->images_sent);
+    put_metric(out, "kvs_images_taken_total", "counter", "Slots taken over whole.",
+               stats->images_taken);
+    put_metric(out, "kvs_writes_waived_total", "counter", "Writes proven lost.", stats->waived);
+}
+
 void metrics_put(struct buffer *out, const struct server_stats *server, const struct node *n) {
     put_metric(out, "kvs_connections_open", "gauge", "Client connections.",
                server->connections_open);
@@ -85,4 +106,5 @@ void metrics_put(struct buffer *out, const struct server_stats *server, const st
     put_metric(out, "kvs_sent_bytes_total", "counter", "Bytes sent to clients.",
                server->bytes_sent);
     put_node(out, n);
+    put_replica(out, n);
 }

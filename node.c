@@ -10,7 +10,8 @@
  * shard that is elsewhere (nobody to forward to yet), no memory (refused; the write has then taken
  * no number, so no gap in the actor's dots).
  *
- * There is one member in the group so far, so a write is delivered as soon as it is stamped.
+ * Where the group has other members, a write is only begun here; replica.c has the rest of its way,
+ * and node_take_answer() picks it up when it is delivered.
  */
 #include "node.h"
 
@@ -135,12 +136,16 @@ struct slice node_link_output(const struct link *l) {
     return (struct slice){l->out.at + l->out_sent, l->out.len - l->out_sent};
 }
 
+/* What has gone is cut off when it is half of the buffer, so each byte moves once at most. */
 void node_link_sent(struct node *n, struct link *l, size_t bytes) {
+    struct buffer *out = &l->out;
     (void)n;
     l->out_sent += bytes;
-    if (l->out_sent < l->out.len) return;
-    l->out.len = l->out_sent = 0;
-    if (l->out.cap > LINK_OUTPUT_KEEP) buffer_free(&l->out);
+    if (l->out_sent * 2 < out->len) return;
+    out->len -= l->out_sent;
+    if (out->len > 0) memmove(out->at, out->at + l->out_sent, out->len);
+    l->out_sent = 0;
+    if (out->len == 0 && out->cap > LINK_OUTPUT_KEEP) buffer_free(out);
 }
 
 bool node_take_order(struct node *n, struct link_order *order) {
@@ -236,7 +241,8 @@ static enum node_status write_version(struct node *n, const struct serving *g, b
         .deps = buffer_slice(&n->deps),
     };
     if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return NODE_MEMORY_LIMIT;
-    if (r->mate_count == 0) return write_alone(n, g, &v, done);
+    bool lone = r->mate_count == 0 && r->under_way == NULL; /* that of a former member goes first */
+    if (lone) return write_alone(n, g, &v, done);
     replica_begin_write(r, g->token, v.key, v.value, is_tombstone, v.hlc, g->seen);
     return NODE_BEGUN;
 }
@@ -361,7 +367,7 @@ static void answer_write(struct node *n, struct under_way *u, struct answer *a) 
     enum node_status put = u->replaced ? NODE_REPLACED : NODE_CREATED;
     *a = (struct answer){
         .status = u->is_delete ? NODE_DELETED : put,
-        .shard = n->cluster.shard,
+        .shard = n->cluster.map->shard_of_slot[u->slot],
         .metadata = &u->seen,
     };
     cluster_prune(&n->cluster, &u->seen);

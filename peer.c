@@ -127,6 +127,7 @@ static void detach(struct link *l) {
     l->peer = NULL;
     if (p == NULL) return;
     if (p->from == l) p->from = NULL;
+    if (p->caller == l) p->caller = NULL;
     if (p->to == l) {
         p->to = NULL;
         p->is_fed = false;
@@ -174,8 +175,8 @@ struct buffer *peer_output(struct peer *p) {
 static bool wants_dial(const struct peers *ps, const struct peer *p) {
     if (p->to != NULL || p->dial_ms > ps->now_ms) return false;
     switch (p->state) {
-    case PEER_SELF:
-    case PEER_STRUCK: return false;
+    case PEER_SELF: return false;
+    case PEER_STRUCK: return p->caller != NULL;
     case PEER_EXPECTED:
     case PEER_UP:
     case PEER_PROBATION:
@@ -244,7 +245,7 @@ static void heard(struct peers *ps, struct peer *p) {
 }
 
 void peers_heard(struct peers *ps, struct link *l) {
-    if (!l->dialled && l->state == LINK_OPEN && l->peer != NULL) heard(ps, l->peer);
+    if (l->peer != NULL && l->peer->from == l) heard(ps, l->peer);
 }
 
 bool peer_in_view(const struct peer *p) {
@@ -364,6 +365,28 @@ static void refuse(struct peers *ps, struct link *l, const char *why,
               hello == NULL ? NULL : &hello->caller);
 }
 
+/* The link brings what the peer says from now on. */
+static void take_in(struct peers *ps, struct peer *p, struct link *l) {
+    if (p->caller == l) p->caller = NULL;
+    close_link(p->from);
+    p->from = l;
+    heard(ps, p);
+}
+
+/* The caller says that it is another process than the one known so far. It may be the next one; or
+ * one that has died, whose greeting comes late. Who answers a dial that begins now is alive, so the
+ * caller waits for that; what it sends meanwhile is not read. */
+static void ask_back(struct peers *ps, struct peer *p, struct link *l) {
+    close_link(p->caller);
+    p->caller = l;
+    l->deadline_ms = ps->now_ms + PEER_SILENT_MS;
+    if (p->to != NULL && p->to->state == LINK_OPEN) close_link(p->to);
+}
+
+bool peers_is_waiting(const struct link *l) {
+    return l->peer != NULL && l->peer->caller == l;
+}
+
 void peers_on_hello(struct peers *ps, struct link *l, struct slice body) {
     struct wire_hello hello;
     if (l->dialled || l->state != LINK_GREETING || !wire_read_hello(body, &hello)) {
@@ -377,17 +400,18 @@ void peers_on_hello(struct peers *ps, struct link *l, struct slice body) {
     }
     struct peer *p = peers_find(ps, &hello.caller);
     if (p == NULL) p = insert(ps, &hello.caller);
-    if (p->boot != hello.boot) on_new_boot(ps, p, hello.boot);
-    close_link(p->from);
-    p->from = l;
     l->peer = p;
     l->boot = hello.boot;
     l->state = LINK_OPEN;
     wire_put_welcome(&l->out, ps->boot);
-    heard(ps, p);
     p->dial_ms = ps->now_ms;
+    if (p->boot == hello.boot)
+        take_in(ps, p, l);
+    else
+        ask_back(ps, p, l);
 }
 
+/* A dial is answered by who lives now. */
 void peers_on_welcome(struct peers *ps, struct link *l, struct slice body) {
     uint64_t boot;
     struct peer *p = l->peer;
@@ -400,6 +424,11 @@ void peers_on_welcome(struct peers *ps, struct link *l, struct slice body) {
     l->state = LINK_OPEN;
     if (p->boot != boot) on_new_boot(ps, p, boot);
     ps->rows_due = true;
+    if (p->caller == NULL) return;
+    if (p->caller->boot == boot)
+        take_in(ps, p, p->caller);
+    else
+        peers_break(ps, l, NULL); /* one of them is gone: dialled again, until the caller goes */
 }
 
 void peers_on_refused(struct peers *ps, struct link *l, struct slice body) {
@@ -431,7 +460,10 @@ void peers_closed(struct peers *ps, struct link *l, bool refused) {
     if (p != NULL && p->to == l) {
         bool was_open = l->state == LINK_OPEN;
         p->dial_ms = ps->now_ms + (was_open ? 0 : PEER_REDIAL_MS);
-        if (refused && p->state != PEER_EXPECTED && p->state != PEER_DOWN) {
+        /* The dial may have been refused before that process began. */
+        bool heard_since = p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;
+        bool is_judged = p->state == PEER_UP || p->state == PEER_PROBATION;
+        if (refused && is_judged && !heard_since) {
             peers_take_down(ps, p, "view: out, its process is gone: ");
         }
     }
@@ -452,7 +484,7 @@ static void forgive_silence(struct peers *ps, uint64_t late_ms) {
 }
 
 static void judge_link(struct peers *ps, struct link *l) {
-    bool waits = l->state == LINK_DIALLING || l->state == LINK_GREETING;
+    bool waits = l->state == LINK_DIALLING || l->state == LINK_GREETING || peers_is_waiting(l);
     if (waits && l->deadline_ms <= ps->now_ms) peers_break(ps, l, NULL);
     if (l->out.len - l->out_sent > LINK_OUTPUT_MAX) {
         peers_break(ps, l, "peer: takes nothing, is caught up later: ");
@@ -498,6 +530,7 @@ static void tick(struct peers *ps) {
         if (!is_forgotten(p)) continue;
         close_link(p->to);
         close_link(p->from);
+        close_link(p->caller);
         erase(ps, p);
     }
 }

@@ -3,7 +3,7 @@
  * Each node sends on the link that it dialled to a peer and receives on the one that the peer
  * dialled. Any byte received counts as life.
  *
- *                 first HELLO or WELCOME, or one of a new boot, in any state
+ *                 WELCOME by a process that was never heard before, in any state
  *   PEER_EXPECTED ----------------------------------------------------------> PEER_UP
  *        | unheard for PEER_UNHEARD_MS                                        |    ^
  *        v                                                                    |    | heard for
@@ -77,7 +77,8 @@ struct peer {
     uint64_t dial_ms; /* not before */
     uint64_t refusal_noted_ms;
     struct link *to, *from; /* dialled by this node; by the peer */
-    struct row row;         /* its last one */
+    struct link *caller; /* by another process of it than the known one; see peers_is_waiting() */
+    struct row row;      /* its last one */
 
     /* What the group keeps about it (replica.h). */
     bool is_fed;            /* it gets writes as they are made, on the link `to` */
@@ -150,6 +151,9 @@ struct link *peers_accept(struct peers *ps);
 void peers_connected(struct peers *ps, struct link *l);
 void peers_heard(struct peers *ps, struct link *l); /* bytes have arrived */
 void peers_closed(struct peers *ps, struct link *l, bool refused);
+
+/* Nothing is to be read from it until its caller is known to be alive. */
+bool peers_is_waiting(const struct link *l);
 
 /* The handshake frames. */
 void peers_on_hello(struct peers *ps, struct link *l, struct slice body);

@@ -79,10 +79,19 @@ void replica_free(struct replica *r) {
         free(r->held[i]);
     free(r->held);
     free(r->mates);
+    free(r->trail);
     parts_free(&r->parts);
     vclock_free(&r->trimmed);
     buffer_free(&r->scratch);
     metadata_free(&r->unpacked);
+}
+
+/* What was said and heard before concerned another group, or another actor of this node. */
+static void forget_dealings(struct peer *p) {
+    p->is_fed = false;
+    p->acked = 0;
+    p->owes_since_ms = UINT64_MAX;
+    row_clear(&p->target);
 }
 
 void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
@@ -110,6 +119,8 @@ void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
         slots_add(&r->slots, s);
         if (parts_clock(&r->parts, s) == NULL) parts_set_slot(&r->parts, s, &nothing);
     }
+    for (uint32_t i = 0; i < r->mate_count; i++)
+        forget_dealings(r->mates[i]);
     r->progress++;
 }
 
@@ -212,6 +223,23 @@ void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock
     for (const struct kept *k = r->ring; k != NULL; k = k->next) {
         if (!vclock_has(behind, k->dot)) buffer_put(out, frame_of(k));
     }
+}
+
+/* ---- The trail ---- */
+
+static void leave_trail(struct replica *r, struct dot dot, uint32_t slot) {
+    if (r->trail == NULL) r->trail = bytes_alloc(REPLICA_TRAIL_MAX * sizeof *r->trail);
+    r->trail[r->trail_end++ % REPLICA_TRAIL_MAX] = (struct trail_step){dot, slot};
+}
+
+void replica_level_parts(struct replica *r) {
+    if (r->parts.count == 1) return;
+    uint64_t from = r->trail_end < REPLICA_TRAIL_MAX ? 0 : r->trail_end - REPLICA_TRAIL_MAX;
+    for (uint64_t i = from; i < r->trail_end; i++) {
+        const struct trail_step *step = &r->trail[i % REPLICA_TRAIL_MAX];
+        parts_deliver(&r->parts, step->slot, step->dot);
+    }
+    parts_unite(&r->parts);
 }
 
 /* ---- Delivering ---- */
@@ -327,6 +355,7 @@ bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 static bool deliver(struct replica *r, const struct incoming *in, struct metadata *seen) {
     bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);
     parts_deliver(&r->parts, in->slot, in->dot);
+    leave_trail(r, in->dot, in->slot);
     r->progress++;
     r->stats.delivered++;
     return replaced;
@@ -365,7 +394,12 @@ bool replica_held_is_first(const struct replica *r, uint32_t i) {
     return i == 0 || r->held[i - 1]->dot.actor != r->held[i]->dot.actor;
 }
 
-bool replica_holds_back(const struct replica *r, struct dot dot) {
+uint64_t replica_first_held(const struct replica *r, uint32_t actor) {
+    uint32_t i = held_place(r, (struct dot){actor, 0});
+    return i < r->held_count && r->held[i]->dot.actor == actor ? r->held[i]->dot.n : 0;
+}
+
+static bool holds_back(const struct replica *r, struct dot dot) {
     uint32_t i = held_place(r, dot);
     return i < r->held_count && r->held[i]->dot.actor == dot.actor && r->held[i]->dot.n == dot.n;
 }
@@ -380,7 +414,7 @@ bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing
 /* What does not fit is dropped: it will be pulled. */
 static void hold_back(struct replica *r, const struct incoming *in, struct slice frame) {
     uint32_t i = held_place(r, in->dot);
-    bool known = replica_holds_back(r, in->dot);
+    bool known = holds_back(r, in->dot);
     bool room =
         r->held_count < REPLICA_HELD_MAX && r->held_bytes + frame.len <= REPLICA_HELD_BYTES_MAX;
     if (known || !room) return;
@@ -489,7 +523,7 @@ void replica_begin_write(struct replica *r, uint64_t token, struct slice key, st
                          bool is_delete, uint64_t hlc, const struct metadata *seen) {
     struct incoming in = {.dot = {replica_actor(r), ++r->assigned}, .slot = shard_slot(key)};
     struct under_way *u = bytes_alloc(sizeof *u);
-    *u = (struct under_way){.token = token, .n = in.dot.n, .is_delete = is_delete};
+    *u = (struct under_way){.token = token, .n = in.dot.n, .slot = in.slot, .is_delete = is_delete};
     metadata_copy(&u->seen, seen);
     u->write = keep(&in, encode(r, in.dot, hlc, key, value, is_delete, seen));
     *r->under_way_end = u;
@@ -528,12 +562,19 @@ void replica_cancel(struct replica *r, uint64_t token) {
 
 /* ---- Frames ---- */
 
+/* A peer has one actor in each of its groups, one after the other; older writes may come again. */
+static void note_actor(struct peer *p, uint32_t actor) {
+    if (p->actor != ACTOR_NONE && p->actor >= actor) return;
+    p->actor = actor;
+    p->ack_told = 0;
+}
+
 bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, struct slice body) {
     struct incoming in;
     if (!understand(r, body, &in)) return false;
     const struct actor *actor = actors_get(r->actors, in.dot.actor);
     bool relayed = actor->boot != from->boot;
-    if (!relayed && actor->group == r->group) from->actor = in.dot.actor;
+    if (!relayed && actor->group == r->group) note_actor(from, in.dot.actor);
     if (relayed && from == r->pull_from) r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
     if (in.dot.actor == r->actor) { /* it comes back: so it is there */
         if (in.dot.n > r->assigned) return false;
@@ -541,7 +582,10 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
     }
     struct dot missing;
     switch (judge(r, &in, &missing)) {
-    case IS_HERE: parts_deliver(&r->parts, in.slot, in.dot); break;
+    case IS_HERE:
+        parts_deliver(&r->parts, in.slot, in.dot); /* other slots may have waited for it */
+        replica_release_held(r);
+        break;
     case IS_NEXT:
         deliver(r, &in, NULL);
         keep_in_ring(r, keep(&in, frame));
@@ -592,8 +636,9 @@ void replica_tick(struct replica *r) {
     feed_mates(r);
     note_debts(r);
     if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);
+    replica_level_parts(r);
+    replica_release_held(r);
     trim_stable(r);
-    parts_unite(&r->parts);
 }
 
 void replica_end_turn(struct replica *r) {

@@ -26,7 +26,8 @@
 #define REPLICA_HELD_BYTES_MAX  (64 * 1024 * 1024) /* and their bytes */
 #define REPLICA_RING_WRITES_MAX 65536
 #define REPLICA_RING_BYTES_MAX  (16 * 1024 * 1024)
-#define REPLICA_PULL_MS         300 /* a pull that brings nothing for this long is over */
+#define REPLICA_TRAIL_MAX       16384 /* deliveries remembered by dot and slot */
+#define REPLICA_PULL_MS         300   /* a pull that brings nothing for this long is over */
 
 struct kept; /* a write whose frame is kept */
 
@@ -36,6 +37,7 @@ struct under_way {
     struct kept *write; /* owned until it is delivered */
     uint64_t token;
     uint64_t n;     /* the number of the write */
+    uint32_t slot;  /* of its key */
     bool cancelled; /* nobody waits for the answer */
     bool is_delete;
     bool replaced;        /* once delivered: there was a value before */
@@ -79,6 +81,12 @@ struct replica {
     uint32_t ring_count, ring_writes_max;
     size_t ring_bytes;
     struct vclock trimmed; /* what lies behind the ring: an asker that has it can be fed from it */
+
+    struct trail_step { /* the last deliveries, whose writes may have left the ring */
+        struct dot dot;
+        uint32_t slot;
+    } * trail; /* owned; circular; NULL before the first */
+    uint64_t trail_end;
 
     bool synced;      /* holds what the group has: serves */
     bool provisional; /* synced without having met all members */
@@ -146,6 +154,10 @@ struct buffer *replica_output(struct replica *r, struct peer *p);
 /* What the ring has beyond `behind`, in the order of delivery. */
 void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock *behind);
 
+/* Slots that were taken over at different moments: each learns of the writes to other slots that
+ * have been delivered since, or else it would lag behind as long as anybody writes. */
+void replica_level_parts(struct replica *r);
+
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);
 
@@ -159,8 +171,8 @@ void replica_release_held(struct replica *r);
 
 /* What is held back, by actor and number: r->held_count writes. */
 struct dot replica_held_dot(const struct replica *r, uint32_t i);
-bool replica_held_is_first(const struct replica *r, uint32_t i); /* of its actor */
-bool replica_holds_back(const struct replica *r, struct dot dot);
+bool replica_held_is_first(const struct replica *r, uint32_t i);      /* of its actor */
+uint64_t replica_first_held(const struct replica *r, uint32_t actor); /* 0: none */
 /* A dot without which the i-th, a first one, cannot be delivered in its slot. */
 bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot);
 

@@ -61,6 +61,16 @@ static bool read_parts(struct row *row, struct wire_row *m, const struct actors 
     return true;
 }
 
+static uint64_t total_of(const struct row *row) {
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < row->part_count; i++) {
+        const struct vclock *clock = &row->parts[i].clock;
+        for (uint32_t d = 0; d < clock->len; d++)
+            total += clock->dots[d].n;
+    }
+    return total;
+}
+
 bool row_read(struct row *row, struct slice body, const struct actors *as) {
     struct wire_row m;
     row_clear(row);
@@ -70,7 +80,10 @@ bool row_read(struct row *row, struct slice body, const struct actors *as) {
     row->hears_me = m.flags & WIRE_ROW_HEARS_YOU;
     read_maps(row, m.maps);
     read_peers(row, &m);
-    if (read_parts(row, &m, as)) return true;
+    if (read_parts(row, &m, as)) {
+        row->total = total_of(row);
+        return true;
+    }
     row_clear(row);
     return false;
 }

@@ -26,6 +26,7 @@ struct row {
     uint32_t map_count;
     struct row_peer *peers;
     uint32_t peer_count;
+    uint64_t total; /* of all numbers in the parts: it moves when the sender's D does */
     struct row_part *parts;
     uint32_t part_count;
 };

@@ -77,6 +77,7 @@ struct exchange {
     uint64_t token; /* by which the node knows it */
     size_t body_bytes;
     bool head_only, client_1_0, keep_alive; /* as in struct conn */
+    bool parked;                            /* was not begun at once */
     bool answered;                          /* before its turn */
     struct buffer answer;                   /* it, then */
 };
@@ -137,15 +138,13 @@ struct server {
 /* ---- Tokens: how the node names an exchange ---- */
 
 /* The number of the exchange, and below it the descriptor of its connection: no two exchanges have
- * the same, and the way back is short. */
+ * the same, and the way back is short. When the connection is gone it leads nowhere. */
 static uint64_t token_of(const struct conn *c, uint64_t number) {
     return number << TOKEN_FD_BITS | (uint32_t)c->watch.fd;
 }
 
 static struct conn *conn_of_token(const struct server *s, uint64_t token) {
-    size_t fd = token & ((1u << TOKEN_FD_BITS) - 1);
-    assert(fd < s->conns_cap && s->conns[fd] != NULL); /* conn_free() cancels */
-    return s->conns[fd];
+    return s->conns[token & ((1u << TOKEN_FD_BITS) - 1)];
 }
 
 /* ---- Deadlines ---- */
@@ -191,16 +190,18 @@ static void queue_pop(struct queue *q) {
 }
 
 static struct exchange *queue_find(const struct queue *q, uint64_t token) {
-    struct exchange *e = q->first; /* it is nearly always this one */
-    while (e->token != token)
+    struct exchange *e = q == NULL ? NULL : q->first; /* it is nearly always this one */
+    while (e != NULL && e->token != token)
         e = e->next;
     return e;
 }
 
-/* Nobody waits for the answers any more; the writes go on. */
+/* Nobody waits for the answers any more. A parked operation is not to be executed; writes that are
+ * under way go on, and their answers are passed over. To cancel them would cost the node a search
+ * for each, and a hundred clients may leave at once. */
 static void queue_free(struct queue *q, struct node *n) {
     while (q->first != NULL) {
-        if (!q->first->answered) node_cancel(n, q->first->token);
+        if (q->first->parked && !q->first->answered) node_cancel(n, q->first->token);
         queue_pop(q);
     }
     buffer_free(&q->answers);
@@ -400,7 +401,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
         break;
     case API_UNDER_WAY: queue_exchange(c, &request); break;
     case API_WAITS:
-        queue_exchange(c, &request);
+        queue_exchange(c, &request)->parked = true;
         c->state = CONN_WAITING;
         break;
     case API_STREAMS:
@@ -674,8 +675,10 @@ static void take_answers(struct server *s) {
         s->reply.allow = NULL;
         if (!api_take_answer(&s->api, &token, &s->reply)) return;
         struct conn *c = conn_of_token(s, token);
+        struct exchange *e = c == NULL ? NULL : queue_find(c->queue, token);
+        if (e == NULL) continue; /* the client has gone */
         bool listed = c->queue->answers.len > 0;
-        place_answer(c, queue_find(c->queue, token));
+        place_answer(c, e);
         if (listed || c->queue->answers.len == 0) continue;
         c->queue->next = s->answered;
         s->answered = c;

@@ -210,10 +210,12 @@ static void take_map(struct map_reader *r, struct map *m) {
     m->nonce = take_number(r, 8);
     m->shard_count = (uint32_t)take_number(r, 1);
     if (m->shard_count < 1 || m->shard_count > SHARD_COUNT_MAX || m->epoch < 1) r->bad = true;
-    for (uint32_t s = 0; s < m->shard_count && !r->bad; s++)
+    for (uint32_t s = 0; s < m->shard_count && !r->bad; s++) {
         m->group[s] = take_number(r, 8);
+        r->bad = r->bad || m->group[s] == 0; /* stands for no group */
+    }
     uint64_t nodes = take_number(r, 2);
-    if (nodes > r->rest.len) r->bad = true; /* a node takes bytes */
+    if (nodes > SHARD_NODES_MAX) r->bad = true;
     m->nodes = bytes_alloc((r->bad ? 0 : nodes) * sizeof *m->nodes + 1);
     m->shard_of_node = bytes_alloc((r->bad ? 0 : nodes) * sizeof *m->shard_of_node + 1);
     for (uint64_t i = 0; i < nodes && !r->bad; i++)
@@ -221,19 +223,25 @@ static void take_map(struct map_reader *r, struct map *m) {
     take_slots(r, m);
 }
 
-/* A first map must be the one that everybody computes from its nodes. */
+static bool is_encoding_of(const struct map *m, struct slice bytes) {
+    struct buffer canonical = {0};
+    map_encode(&canonical, m);
+    bool same = slice_equal(buffer_slice(&canonical), bytes);
+    buffer_free(&canonical);
+    return same;
+}
+
+/* A later map has one encoding, which names it: a node that passes it on must pass on these bytes.
+ * A first map must be the one that everybody computes from its nodes. */
 static bool name_decoded(struct map *m, struct slice bytes) {
     if (m->epoch > 1) {
         m->id = name_of(bytes);
-        return true;
+        return is_encoding_of(m, bytes);
     }
     if (m->node_count == 0 || m->shard_count > m->node_count) return false;
     struct map *same = map_create_first(m->nodes, m->node_count, m->shard_count, m->is_explicit);
-    struct buffer canonical = {0};
-    map_encode(&canonical, same);
-    bool good = slice_equal(buffer_slice(&canonical), bytes);
+    bool good = is_encoding_of(same, bytes);
     m->id = same->id;
-    buffer_free(&canonical);
     map_free(same);
     return good;
 }

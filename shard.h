@@ -18,6 +18,7 @@
 
 #define SHARD_SLOTS     1024
 #define SHARD_COUNT_MAX 64
+#define SHARD_NODES_MAX 1024 /* in a map */
 #define SHARD_NONE      UINT32_MAX
 #define SHARD_ID_BYTES  4 /* "s63" and NUL */
 

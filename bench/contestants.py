@@ -279,5 +279,73 @@ class Memcached(Server):
         return memcached_request(op, i)
 
 
+# ---- Pairs: a write is answered when two processes have it ----
+
+
+class KvsPair(Server):
+    """Two nodes of one group; clients talk to the first."""
+    name, program = "kvs-pair", "kvs"
+
+    def launch(self) -> None:
+        ports = [self.place.take_port(), self.place.take_port()]
+        view = ",".join(f"127.0.0.1:{port}" for port in ports)
+        self.ports = {"PUT": ports[0]}
+        for port in ports:
+            self.spawn(SOCKET_ADDRESS=f"127.0.0.1:{port}", VIEW=view)
+        self.await_true("both ready", lambda: self.said("ready") == len(ports))
+        self.metadata = "{}"
+        for port in ports:  # one write at each, in a chain: metadata of two entries
+            with socket.create_connection(("127.0.0.1", port)) as connection:
+                answer = http_exchange(connection, self.request("PUT", 0))
+            self.metadata = json.dumps(json.loads(answer.partition(BLANK_LINE)[2])["causal-metadata"],
+                                       separators=(",", ":"))
+
+    def said(self, word: str) -> int:
+        return len(re.findall(rf" {word}$", self.log.read_text(), re.MULTILINE))
+
+    def request(self, op: str, i: int) -> bytes:
+        return http_request(op, i, http_body(op, i, self.metadata))
+
+    def prepare(self) -> None:
+        requests_write(self.requests_path("PUT"), (self.request("PUT", i) for i in range(KEYS)))
+        self.load("PUT", self.requests_path("PUT"), count=KEYS)
+
+
+class RedisPair(Server):
+    """A primary and its replica. `pipeline` writes go out with one WAIT 1 behind them."""
+    name, program, framing = "redis-pair", "redis-server", "resp"
+    WAIT = b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n"
+
+    def launch(self) -> None:
+        ports = [self.place.take_port(), self.place.take_port()]
+        self.ports = {"PUT": ports[0]}
+        common = ("--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no",
+                  "--repl-diskless-sync-delay", "0")
+        self.spawn("--port", str(ports[0]), *common)
+        self.await_true("primary", lambda: not self.refuses(ports[0]))
+        self.spawn("--port", str(ports[1]), "--replicaof", "127.0.0.1", str(ports[0]), *common)
+        self.await_true("replica online", self.is_replicated)
+
+    def is_replicated(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.ports["PUT"])) as connection:
+            connection.sendall(b"INFO replication\r\n")
+            return b"state=online" in connection.recv(65536)
+
+    def prepare(self) -> None:
+        pass  # the requests depend on the pipeline
+
+    def load(self, op: str, requests: pathlib.Path, core: int | None = None,
+             **options: object) -> dict:
+        writes = int(options["pipeline"])
+        batches = ([resp_request("PUT", (b * writes + i) % KEYS) for i in range(writes)] + [self.WAIT]
+                   for b in range(KEYS // writes))
+        requests_write(requests, (request for batch in batches for request in batch))
+        report = super().load(op, requests, core, **{**options, "pipeline": writes + 1})
+        for count in ("requests_total", "rate"):  # of writes, not of WAITs
+            report[count] *= writes / (writes + 1)
+        return report
+
+
+PAIRS = (KvsPair, RedisPair)
 CONTESTANTS = (Kvs, Bare, Nginx, Redis, Memcached)  # kvs first: bare and nginx imitate its answers
 OURS = (Kvs, Bare)                                  # built here; the others may be missing

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import statistics
 
-from contestants import CONTESTANTS, Kvs
+from contestants import CONTESTANTS, Kvs, KvsPair, RedisPair
 from measure import KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, IdleResult, MemoryResult, Row, RowResult
 from wire import OPS, VALUE_BYTES, key_name
 
@@ -61,6 +61,27 @@ CPU_TARGETS = (
     CpuTarget("redis", 16, 1.15, aim=1.0),
 )
 BYTES_A_KEY_MAX = 150
+PAIR_LIMITS = {1: 1.0, 16: 0.9}  # by pipeline: rate to Redis's, and Redis's CPU time to ours
+
+
+def pair_rate_ratio(result: RowResult) -> float:
+    return result.figure(KvsPair.name, "rate") / result.figure(RedisPair.name, "rate")
+
+
+def pair_cpu_ratio(result: RowResult) -> float:
+    return statistics.median(result.ratios(RedisPair.name, KvsPair.name))
+
+
+def pairs_judge(results: list[RowResult]) -> list[Verdict]:
+    verdicts = []
+    for result in results:
+        limit = PAIR_LIMITS[result.row.pipeline]
+        rate, cpu = pair_rate_ratio(result), pair_cpu_ratio(result)
+        verdicts.append(Verdict(
+            f"two copies before the answer, pipeline {result.row.pipeline}, "
+            f"{result.row.conns} connections: rate, and Redis's CPU to ours, at least {limit:g}",
+            min(rate, cpu) >= limit, f"{rate:.2f}, {cpu:.2f}"))
+    return verdicts
 
 
 def memory_judge(results: list[MemoryResult]) -> Verdict:
@@ -82,11 +103,13 @@ class Results:
     peers_missing: list[str]
     seconds: float    # measured in one pass
     rows: list[RowResult] = dataclasses.field(default_factory=list)
+    pairs: list[RowResult] = dataclasses.field(default_factory=list)
     memory: list[MemoryResult] = dataclasses.field(default_factory=list)
     idle: list[IdleResult] = dataclasses.field(default_factory=list)
 
     def verdicts(self) -> list[Verdict]:
-        return [*(target.judge(self.rows) for target in CPU_TARGETS), memory_judge(self.memory)]
+        return [*(target.judge(self.rows) for target in CPU_TARGETS), *pairs_judge(self.pairs),
+                memory_judge(self.memory)]
 
 
 def table(header: list[str], lines: list[list[str]]) -> str:
@@ -127,6 +150,22 @@ def report_costs(results: list[RowResult]) -> str:
              for result in results]
     return ("Server CPU of everyone, us a request (GET and SET for redis and memcached):\n\n" +
             table(["operation", "connections", "pipeline", *names], lines))
+
+
+def report_pairs(results: list[RowResult]) -> str:
+    lines = []
+    for result in results:
+        cells = [str(result.row.conns), str(result.row.pipeline)]
+        for name in (KvsPair.name, RedisPair.name):
+            cells += [f"{result.figure(name, 'rate'):,.0f}", f"{result.cpu_us(name):.2f}",
+                      f"{result.figure(name, 'p50_us'):.0f} / {result.figure(name, 'p99_us'):.0f}"]
+        lines.append([*cells, f"{pair_rate_ratio(result):.2f}", f"{pair_cpu_ratio(result):.2f}",
+                      f"{result.others() * 100:.0f} %"])
+    header = ["connections", "writes a batch", "kvs writes/s", "kvs CPU us", "kvs p50 / p99 us",
+              "redis writes/s", "redis CPU us", "redis p50 / p99 us", "rate to redis",
+              "redis CPU to ours", "others"]
+    return ("Two copies before the answer: PUT in a group of two, SETs and one WAIT 1 with a primary "
+            "and a replica; both processes on one core:\n\n" + table(header, lines))
 
 
 def report_rounds(results: list[RowResult], seconds: float) -> str:
@@ -172,6 +211,8 @@ def report(results: Results) -> str:
         if Kvs.name in results.rows[0].kept[0].passes:
             text += report_kvs(results.rows)
         text += report_costs(results.rows) + report_rounds(results.rows, results.seconds)
+    if results.pairs:
+        text += report_pairs(results.pairs) + report_rounds(results.pairs, results.seconds)
     if results.memory:
         text += report_memory(results.memory)
     if results.idle:

@@ -44,7 +44,7 @@ import tempfile
 import time
 from typing import Callable, Iterable
 
-from contestants import CONTESTANTS, OURS, Kvs, Nginx, Server, Workplace
+from contestants import CONTESTANTS, OURS, PAIRS, Kvs, Nginx, Server, Workplace
 from machine import BenchError, Cores, machine_describe, progress, raise_fd_limit
 from measure import LOADINGS, Row, grid_measure, idle_measure, memory_measure
 from report import Results, report, results_json
@@ -52,7 +52,8 @@ from report import Results, report, results_json
 MEMORY_KEYS = 1_000_000
 IDLE_CONNS = 10_000
 FDS_SPARE = 100       # a server's own, beside its connections
-PARTS = ("grid", "memory", "idle")
+PARTS = ("grid", "pairs", "memory", "idle")
+PAIR_ROWS = [Row("PUT", conns, pipeline) for pipeline in (1, 16) for conns in (16, 64)]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -115,6 +116,9 @@ def measure(arguments: argparse.Namespace, place: Workplace, fds: int) -> Result
     if "grid" in arguments.parts:
         results.rows = grid_measure(place, kinds, arguments.rows, arguments.rounds,
                                     arguments.seconds)
+    if "pairs" in arguments.parts and "redis" not in missing:
+        results.pairs = grid_measure(place, list(PAIRS), PAIR_ROWS, arguments.rounds,
+                                     arguments.seconds)
     if "memory" in arguments.parts:
         results.memory = [memory_measure(place, loading, arguments.memory_keys)
                           for loading in LOADINGS if loading.kind in kinds]

@@ -68,7 +68,23 @@ struct node_config kit_cluster_config(uint32_t count, uint32_t shard_count);
 
 struct address kit_address(const char *text); /* which must be a good one */
 
-#define KIT_NOW_MS  1000
-#define KIT_WALL_MS 1800000000000 /* in 2027 */
+#define KIT_NOW_MS   1000
+#define KIT_READY_MS (KIT_NOW_MS + CLUSTER_ASK_MS + CATCHUP_LEVEL_MS + 2 * PEER_TICK_MS)
+#define KIT_WALL_MS  1800000000000 /* in 2027 */
+
+/* Lets time go on in ticks, as a shell would; the wall clock goes along. */
+static inline void kit_pass(struct node *n, uint64_t from_ms, uint64_t to_ms) {
+    for (uint64_t ms = from_ms; ms < to_ms;) {
+        ms = ms + PEER_TICK_MS < to_ms ? ms + PEER_TICK_MS : to_ms;
+        node_set_time(n, ms, KIT_WALL_MS + ms - KIT_NOW_MS);
+        node_end_turn(n);
+    }
+}
+
+/* From KIT_NOW_MS to KIT_READY_MS, when a node that reaches nobody has become ready. */
+static inline void kit_pass_until_ready(struct node *n) {
+    kit_pass(n, KIT_NOW_MS, KIT_READY_MS);
+    CHECK(node_ready(n));
+}
 
 #endif

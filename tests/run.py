@@ -4,6 +4,7 @@
   unit      tests/test_*.c with ASan and UBSan: by gcc, by gcc with unsigned char, by clang
   replay    the corpora of tests/fuzz_*.c, by a plain main
   tidy      formatting, function length, banned calls, layers, names in the docs
+  sim       tests/sim.c: a whole cluster from a seed, 1 to 10000 and tests/sim_seeds.txt; some with ASan
   contract  tests/contract: the real binary through the REST contract and through bad input
   group     tests/group: several real processes that replicate, are killed, frozen and cut off
   fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
@@ -20,6 +21,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+SIM_SEEDS, SIM_SEEDS_ASAN = 10000, 300
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.MULTILINE)
 JOBS = f"-j{os.cpu_count() or 1}"
 
@@ -90,6 +92,21 @@ def tidy(tally):
     count(tally, "tidy", [sys.executable, "tests/tidy.py"])
 
 
+def named_seeds():
+    lines = (ROOT / "tests" / "sim_seeds.txt").read_text().splitlines()
+    return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")]
+
+
+def sim(tally):
+    for variant, seeds in (("sim", SIM_SEEDS), ("asan", SIM_SEEDS_ASAN)):
+        if not build(tally, variant, ["sim-build"]):
+            continue
+        program = ROOT / "build" / variant / "sim"
+        count(tally, f"sim {variant}", [program, "--seeds", f"1-{seeds}"])
+        for seed in named_seeds():
+            count(tally, f"sim {variant}, seed {seed}", [program, "--seeds", f"{seed}-{seed}"])
+
+
 def contract(tally):
     if build(tally, "asan", ["all", "unit"]) and build(tally, "release", ["all"]):
         count(tally, "contract", [sys.executable, "tests/contract/run.py"])
@@ -119,7 +136,7 @@ def fuzz(tally):
             print(result.stdout[-8000:])
 
 
-STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "contract": contract, "group": group,
+STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "contract": contract, "group": group,
          "fuzz": fuzz}
 
 

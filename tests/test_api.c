@@ -63,6 +63,10 @@ static void call_bytes(struct site *s, enum http_method method, struct slice tar
     };
     s->reply.body.len = 0;
     s->outcome = api_handle(&s->api, &request, &s->reply);
+    if (s->outcome == API_UNDER_WAY) { /* a member that is alone has the answer at once */
+        uint64_t token = 0;
+        CHECK(api_take_answer(&s->api, &token, &s->reply) && token == s->token);
+    }
     if (s->outcome == API_STREAMS) read_listing(s);
 }
 
@@ -534,6 +538,7 @@ static void an_address_must_be_there_and_good(void) {
 
 static void shards_are_described(void) {
     struct site *s = site_of(kit_cluster_config(5, 2));
+    kit_pass_until_ready(s->n);
     check(s, HTTP_GET, "/shard/ids", "", 200, "{\"shard-ids\":[\"s0\",\"s1\"]}");
     check(s, HTTP_GET, "/shard/node-shard-id", "", 200, "{\"node-shard-id\":\"s0\"}");
     check(s, HTTP_GET, "/shard/members/s0", "", 200,
@@ -547,7 +552,7 @@ static void shards_are_described(void) {
     check(s, HTTP_GET, "/shard/key-count/x", "", 404, "{\"error\":\"Shard does not exist\"}");
     check_status(s, HTTP_PUT, "/kvs/key0", "{\"value\":1}", 201);
     check(s, HTTP_GET, "/shard/key-count/s0", "", 200, "{\"shard-key-count\":1}");
-    node_set_time(s->n, KIT_NOW_MS + PEER_UNHEARD_MS, KIT_WALL_MS);
+    kit_pass(s->n, KIT_READY_MS, KIT_NOW_MS + PEER_UNHEARD_MS);
     check(s, HTTP_GET, "/shard/members/s0", "", 200, "{\"shard-members\":[\"10.0.0.1:8090\"]}");
     check(s, HTTP_GET, "/shard/members/s1", "", 200, "{\"shard-members\":[]}");
     site_free(s);

@@ -22,6 +22,7 @@ struct net {
     struct wire wires[WIRES_MAX];
     unsigned wire_count;
     bool cut[NODES_MAX][NODES_MAX]; /* nothing passes from one to the other */
+    bool stopped[NODES_MAX];        /* SIGSTOP: its connections stand, it does nothing */
     uint64_t now_ms;
     uint64_t boots;
 };
@@ -74,7 +75,7 @@ static void kill_node(struct net *net, unsigned i) {
 
 static void dial(struct net *net, unsigned from, const struct link_order *order) {
     unsigned to = index_of(net, &order->to);
-    if (net->cut[from][to] || net->cut[to][from]) return; /* silence */
+    if (net->cut[from][to] || net->cut[to][from] || net->stopped[to]) return; /* silence */
     if (net->nodes[to] == NULL) {
         node_link_closed(net->nodes[from], order->link, true);
         return;
@@ -111,6 +112,7 @@ static void obey(struct net *net, unsigned i) {
 static bool move(struct net *net, struct wire *w, int end) {
     if (w->ends[end] == NULL || w->ends[!end] == NULL) return false;
     if (net->cut[w->at[end]][w->at[!end]]) return false;
+    if (net->stopped[w->at[end]] || net->stopped[w->at[!end]]) return false;
     struct slice out = node_link_output(w->ends[end]);
     if (out.len == 0) return false;
     buffer_put(&w->arrived[!end], out);
@@ -129,7 +131,7 @@ static void turn(struct net *net) {
     for (int rounds = 0; moved && rounds < 1000; rounds++) {
         moved = false;
         for (unsigned i = 0; i < net->count; i++) {
-            if (net->nodes[i] == NULL) continue;
+            if (net->nodes[i] == NULL || net->stopped[i]) continue;
             node_set_time(net->nodes[i], net->now_ms, KIT_WALL_MS + net->now_ms);
             node_end_turn(net->nodes[i]);
             obey(net, i);
@@ -164,6 +166,7 @@ static void end(struct net *net) {
 struct result {
     bool is_answered;
     enum node_status status;
+    uint32_t shard;
     char value[64];
     char metadata[4096];
 };
@@ -178,6 +181,7 @@ static void take_result(struct node *n, struct result *r, const struct answer *a
     struct buffer text = {0};
     r->is_answered = true;
     r->status = a->status;
+    r->shard = a->shard;
     copy_text(r->value, sizeof r->value, a->value);
     if (a->metadata != NULL)
         metadata_put(&text, a->metadata, node_actors(n));
@@ -187,28 +191,44 @@ static void take_result(struct node *n, struct result *r, const struct answer *a
     buffer_free(&text);
 }
 
-/* Asks and lets time pass until there is an answer. */
-static struct result ask(struct net *net, unsigned i, enum op_kind kind, const char *key,
-                         const char *value, const char *metadata) {
+/* Hands an operation to node i; whether it has an answer yet stands in the result. */
+static struct result submit(struct net *net, unsigned i, enum op_kind kind, const char *key,
+                            const char *value, const char *metadata) {
     struct result r = {0};
     struct claim claim = {0};
     struct answer answer;
-    uint64_t token;
     struct node *n = net->nodes[i];
     claim_clear(&claim);
     struct json_reader reader = json_reader_of(slice_of(metadata));
     if (metadata[0] != '\0') node_read_claim(n, &claim, &reader);
+    CHECK(claim.form != CLAIM_BAD);
     struct op op = {kind, slice_of(key), slice_of(value), &claim};
     if (node_submit(n, 1, &op, &answer) == NODE_ANSWERED) take_result(n, &r, &answer);
+    claim_free(&claim);
+    return r;
+}
+
+/* The answer of an operation that waits, if it has ended. */
+static struct result take(struct net *net, unsigned i) {
+    struct result r = {0};
+    struct answer answer;
+    uint64_t token;
+    if (node_take_answer(net->nodes[i], &token, &answer)) {
+        take_result(net->nodes[i], &r, &answer);
+    }
+    return r;
+}
+
+/* Asks and lets time pass until there is an answer. */
+static struct result ask(struct net *net, unsigned i, enum op_kind kind, const char *key,
+                         const char *value, const char *metadata) {
+    struct result r = submit(net, i, kind, key, value, metadata);
     for (int ms = 0; !r.is_answered && ms < 5000; ms += 10) {
         turn(net);
-        if (node_take_answer(n, &token, &answer))
-            take_result(n, &r, &answer);
-        else
-            pass(net, 10);
+        r = take(net, i);
+        if (!r.is_answered) pass(net, 10);
     }
     CHECK(r.is_answered);
-    claim_free(&claim);
     return r;
 }
 
@@ -221,16 +241,60 @@ static struct result put(struct net *net, unsigned i, const char *key, const cha
     return ask(net, i, OP_PUT, key, value, metadata);
 }
 
+/* Starts all that do not run. */
+static void make_ready(struct net *net) {
+    for (unsigned i = 0; i < net->count; i++) {
+        if (net->nodes[i] == NULL) start(net, i);
+    }
+    pass(net, 500);
+    for (unsigned i = 0; i < net->count; i++) {
+        CHECK(node_ready(net->nodes[i]) && !node_provisional(net->nodes[i]));
+        CHECK_U64(peers_listed_count(node_view(net->nodes[i])), net->count);
+    }
+}
+
 static struct net begin_ready(unsigned count) {
     struct net net = begin(count);
-    for (unsigned i = 0; i < count; i++)
-        start(&net, i);
-    pass(&net, 500);
-    for (unsigned i = 0; i < count; i++) {
-        CHECK(node_ready(net.nodes[i]) && !node_provisional(net.nodes[i]));
-        CHECK_U64(peers_listed_count(node_view(net.nodes[i])), count);
-    }
+    make_ready(&net);
     return net;
+}
+
+/* Cuts node i off from all others, or joins it to them again. */
+static void set_cut(struct net *net, unsigned i, bool cut) {
+    for (unsigned j = 0; j < net->count; j++)
+        net->cut[i][j] = net->cut[j][i] = cut && i != j;
+}
+
+static void check_value(struct net *net, unsigned i, const char *key, const char *metadata,
+                        const char *want) {
+    struct result r = get(net, i, key, metadata);
+    kit_note("node %u, key %s, status %d, %s", i, key, (int)r.status, metadata);
+    CHECK(r.status == NODE_FOUND);
+    CHECK_TEXT(slice_of(r.value), want);
+    kit_note("%s", "");
+}
+
+/* All members have delivered the same writes and show the same of them. */
+static void check_level(struct net *net) {
+    struct node *first = net->nodes[0];
+    for (unsigned i = 1; i < net->count; i++) {
+        struct node *n = net->nodes[i];
+        kit_note("node %u", i);
+        CHECK(node_ready(n) && node_map(n)->id == node_map(first)->id);
+        CHECK_U64(store_live(node_store(n)), store_live(node_store(first)));
+        CHECK(node_held_back(n) == 0 && node_under_way(n) == 0);
+        for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
+            const struct vclock *a = node_slot_clock(first, s), *b = node_slot_clock(n, s);
+            if (!CHECK(a != NULL && b != NULL)) break;
+            for (uint32_t d = 0; d < a->len; d++) {
+                uint32_t actor = actors_find_id(
+                    node_actors(n), actors_get(node_actors(first), a->dots[d].actor)->id);
+                CHECK(actor != ACTOR_NONE && vclock_get(b, actor) == a->dots[d].n);
+            }
+            CHECK_U64(b->len, a->len);
+        }
+    }
+    kit_note("%s", "");
 }
 
 /* ---- Stories ---- */
@@ -292,6 +356,501 @@ static void a_cut_heals_and_both_sides_level(void) {
     end(&net);
 }
 
+/* ---- Delivery ---- */
+
+static void a_write_is_held_back_until_what_it_depends_on_arrives(void) {
+    struct net net = begin_ready(3);
+    net.cut[0][2] = true;
+    struct result first = put(&net, 0, "a", "1", "");
+    struct result second = put(&net, 1, "b", "2", first.metadata);
+    turn(&net);
+    CHECK_U64(node_held_back(net.nodes[2]), 1);
+    CHECK(get(&net, 2, "b", "").status == NODE_NO_KEY);
+    net.cut[0][2] = false;
+    turn(&net);
+    CHECK_U64(node_held_back(net.nodes[2]), 0);
+    check_value(&net, 2, "b", "", "2");
+    check_value(&net, 2, "a", second.metadata, "1");
+    CHECK_U64(node_replica_stats(net.nodes[2])->pulls, 0);
+    end(&net);
+}
+
+/* What the origin cannot bring, others do. */
+static void what_is_held_back_for_long_is_pulled(void) {
+    struct net net = begin_ready(3);
+    net.cut[0][2] = true;
+    struct result first = put(&net, 0, "a", "1", "");
+    struct result second = put(&net, 1, "b", "2", first.metadata);
+    turn(&net);
+    CHECK_U64(node_held_back(net.nodes[2]), 1);
+    pass(&net, 500);
+    CHECK_U64(node_held_back(net.nodes[2]), 0);
+    check_value(&net, 2, "a", second.metadata, "1");
+    net.cut[0][2] = false;
+    pass(&net, 4000);
+    check_level(&net);
+    end(&net);
+}
+
+static void a_write_that_loses_is_delivered_all_the_same(void) {
+    struct net net = begin_ready(3);
+    net.cut[0][1] = net.cut[1][0] = true;
+    struct result one = put(&net, 0, "k", "1", ""), two = put(&net, 1, "k", "2", "");
+    net.cut[0][1] = net.cut[1][0] = false;
+    turn(&net);
+    struct result winner = get(&net, 2, "k", "");
+    uint64_t superseded = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        check_value(&net, i, "k", one.metadata, winner.value);
+        check_value(&net, i, "k", two.metadata, winner.value);
+        superseded += node_replica_stats(net.nodes[i])->superseded;
+    }
+    CHECK(superseded > 0);
+    struct result next[2] = {put(&net, 0, "a", "3", ""), put(&net, 1, "b", "4", "")};
+    turn(&net);
+    CHECK_U64(node_held_back(net.nodes[0]) + node_held_back(net.nodes[1]), 0);
+    check_value(&net, 2, "a", next[0].metadata, "3");
+    check_value(&net, 2, "b", next[1].metadata, "4");
+    check_level(&net);
+    end(&net);
+}
+
+static void a_write_is_visible_only_when_a_second_member_has_it(void) {
+    struct net net = begin_ready(3);
+    net.cut[0][1] = net.cut[0][2] = true;
+    CHECK(!submit(&net, 0, OP_PUT, "k", "1", "").is_answered);
+    pass(&net, 100);
+    CHECK_U64(node_under_way(net.nodes[0]), 1);
+    CHECK(!take(&net, 0).is_answered);
+    CHECK(get(&net, 0, "k", "").status == NODE_NO_KEY);
+    net.cut[0][2] = false;
+    turn(&net);
+    struct result w = take(&net, 0);
+    CHECK(w.is_answered && w.status == NODE_CREATED);
+    check_value(&net, 0, "k", w.metadata, "1");
+    check_value(&net, 2, "k", w.metadata, "1");
+    end(&net);
+}
+
+static void either_member_may_acknowledge(void) {
+    struct net net = begin_ready(3);
+    for (unsigned slow = 1; slow <= 2; slow++) {
+        net.cut[0][slow] = net.cut[slow][0] = true;
+        CHECK(!submit(&net, 0, OP_PUT, "k", "1", "").is_answered);
+        turn(&net);
+        CHECK(take(&net, 0).is_answered);
+        CHECK_U64(node_under_way(net.nodes[0]), 0);
+        net.cut[0][slow] = net.cut[slow][0] = false;
+        turn(&net);
+    }
+    check_level(&net);
+    end(&net);
+}
+
+static void writes_are_answered_in_the_order_they_began(void) {
+    static const char *const keys[] = {"a", "a", "b", "a", "c"};
+    static const enum node_status ends[] = {NODE_CREATED, NODE_REPLACED, NODE_CREATED,
+                                            NODE_REPLACED, NODE_CREATED};
+    struct net net = begin_ready(2);
+    net.cut[0][1] = true;
+    for (int i = 0; i < 5; i++)
+        CHECK(!submit(&net, 0, OP_PUT, keys[i], "1", "").is_answered);
+    net.cut[0][1] = false;
+    turn(&net);
+    for (int i = 0; i < 5; i++) {
+        struct result r = take(&net, 0);
+        CHECK(r.is_answered && r.status == ends[i]);
+    }
+    CHECK(!take(&net, 0).is_answered);
+    check_level(&net);
+    end(&net);
+}
+
+/* ---- Away and back ---- */
+
+static void a_member_that_was_stopped_is_cut_off_and_caught_up(void) {
+    struct net net = begin_ready(3);
+    struct result w = put(&net, 2, "of two", "1", "");
+    net.stopped[2] = true;
+    w = put(&net, 0, "k", "1", w.metadata);
+    CHECK(w.status == NODE_CREATED);
+    pass(&net, 1500);
+    CHECK_U64(peers_listed_count(node_view(net.nodes[0])), 2);
+    CHECK_U64(peers_listed_count(node_view(net.nodes[1])), 2);
+    for (int i = 0; i < 20; i++)
+        w = put(&net, (unsigned)i % 2, "k", "2", w.metadata);
+    net.stopped[2] = false;
+    pass(&net, 1000);
+    CHECK_U64(peers_listed_count(node_view(net.nodes[0])), 2); /* readmit_ms are not over */
+    pass(&net, 2500);
+    check_value(&net, 2, "k", w.metadata, "2");
+    for (unsigned i = 0; i < 3; i++)
+        CHECK_U64(peers_listed_count(node_view(net.nodes[i])), 3);
+    check_level(&net);
+    end(&net);
+}
+
+static void two_that_are_cut_from_each_other_are_served_by_the_third(void) {
+    struct net net = begin_ready(3);
+    net.cut[0][1] = net.cut[1][0] = true;
+    pass(&net, 2000);
+    CHECK_U64(peers_listed_count(node_view(net.nodes[0])), 2);
+    CHECK_U64(peers_listed_count(node_view(net.nodes[1])), 2);
+    CHECK_U64(peers_listed_count(node_view(net.nodes[2])), 3);
+    struct result w = put(&net, 0, "k", "1", "");
+    CHECK(w.status == NODE_CREATED);
+    check_value(&net, 1, "k", w.metadata, "1");
+    w = put(&net, 1, "k", "2", w.metadata);
+    check_value(&net, 0, "k", w.metadata, "2");
+    net.cut[0][1] = net.cut[1][0] = false;
+    pass(&net, 4000);
+    check_level(&net);
+    end(&net);
+}
+
+static struct result put_many(struct net *net, unsigned i, int count, struct result w) {
+    for (int k = 0; k < count; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", k);
+        w = put(net, i, key, "1", w.metadata);
+    }
+    return w;
+}
+
+static void what_was_missed_comes_from_the_ring_or_as_images(void) {
+    for (int missed = 3; missed <= 30; missed += 27) {
+        struct net net = begin(3);
+        for (unsigned i = 0; i < 3; i++)
+            net.configs[i].ring_writes_max = 4;
+        make_ready(&net);
+        struct result w = put_many(&net, 2, 10, (struct result){0});
+        pass(&net, 500);
+        set_cut(&net, 2, true);
+        pass(&net, 1500);
+        w = put_many(&net, 0, missed, w);
+        set_cut(&net, 2, false);
+        pass(&net, 4000);
+        kit_note("%d missed", missed);
+        CHECK((node_replica_stats(net.nodes[2])->images_taken > 0) == (missed > 4));
+        check_value(&net, 2, missed > 4 ? "key29" : "key2", w.metadata, "1");
+        check_level(&net);
+        end(&net);
+    }
+}
+
+static void a_member_restarts_while_writes_go_on(void) {
+    struct net net = begin(3);
+    for (unsigned i = 0; i < 3; i++)
+        net.configs[i].ring_writes_max = 4;
+    make_ready(&net);
+    struct result w = put_many(&net, 0, 50, (struct result){0});
+    for (unsigned i = 0; i < 100; i++) {
+        if (i == 10) kill_node(&net, 1);
+        if (i == 20) start(&net, 1);
+        char key[16];
+        snprintf(key, sizeof key, "key%u", i);
+        w = put(&net, i % 2 * 2, key, "2", w.metadata);
+        CHECK(w.status == NODE_CREATED || w.status == NODE_REPLACED);
+        pass(&net, 10);
+    }
+    check_value(&net, 1, "key99", w.metadata, "2");
+    pass(&net, 500);
+    check_level(&net);
+    end(&net);
+}
+
+/* ---- Losses ---- */
+
+/* The first and the second have a write that the third never got, and die. */
+static struct result lose_a_write(struct net *net) {
+    put(net, 0, "before", "1", "");
+    pass(net, 500);
+    set_cut(net, 2, true);
+    pass(net, 1500);
+    struct result lost = put(net, 0, "k", "1", "");
+    CHECK(lost.status == NODE_CREATED);
+    kill_node(net, 0);
+    kill_node(net, 1);
+    set_cut(net, 2, false);
+    pass(net, 500);
+    return lost;
+}
+
+static void a_loss_is_waived_when_all_that_restarted_have_reported(void) {
+    struct net net = begin_ready(3);
+    struct result lost = lose_a_write(&net);
+    CHECK(get(&net, 2, "k", lost.metadata).status == NODE_NOT_YET);
+    start(&net, 0);
+    pass(&net, 6000);
+    CHECK(node_ready(net.nodes[0]));
+    for (unsigned i = 0; i < 3; i += 2) /* the second may still have it */
+        CHECK(get(&net, i, "k", lost.metadata).status == NODE_NOT_YET);
+    start(&net, 1);
+    pass(&net, 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        kit_note("node %u", i);
+        CHECK(get(&net, i, "k", lost.metadata).status == NODE_NO_KEY);
+        check_value(&net, i, "before", lost.metadata, "1");
+    }
+    pass(&net, 500);
+    check_level(&net);
+    end(&net);
+}
+
+static void what_one_member_has_is_no_loss(void) {
+    struct net net = begin_ready(3);
+    put(&net, 0, "before", "1", "");
+    set_cut(&net, 2, true);
+    pass(&net, 1500);
+    struct result w = put(&net, 0, "k", "1", "");
+    kill_node(&net, 0);
+    set_cut(&net, 2, false);
+    start(&net, 0);
+    pass(&net, 5000);
+    for (unsigned i = 0; i < 3; i++) {
+        check_value(&net, i, "k", w.metadata, "1");
+        CHECK_U64(node_replica_stats(net.nodes[i])->waived, 0);
+    }
+    check_level(&net);
+    end(&net);
+}
+
+/* ---- Starts ---- */
+
+static void two_of_three_serve_provisionally_until_the_third_comes(void) {
+    struct net net = begin(3);
+    start(&net, 0);
+    start(&net, 1);
+    pass(&net, 2500);
+    CHECK(!node_ready(net.nodes[0]) && !node_ready(net.nodes[1]));
+    pass(&net, 2000);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK(node_ready(net.nodes[i]) && node_provisional(net.nodes[i]));
+    struct result w = put(&net, 0, "k", "1", "");
+    start(&net, 2);
+    pass(&net, 1000);
+    check_value(&net, 2, "k", w.metadata, "1");
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(node_ready(net.nodes[i]) && !node_provisional(net.nodes[i]));
+    check_level(&net);
+    end(&net);
+}
+
+static void newcomers_join_an_automatic_group_by_themselves(void) {
+    struct net net = begin(4);
+    net.configs[0].view_count = net.configs[1].view_count = 2;
+    start(&net, 0);
+    start(&net, 1);
+    pass(&net, 500);
+    struct result w = put(&net, 0, "k", "1", "");
+    start(&net, 2);
+    start(&net, 3);
+    pass(&net, 2000);
+    for (unsigned i = 0; i < 4; i++) {
+        kit_note("node %u", i);
+        CHECK_U64(node_map(net.nodes[i])->node_count, 4);
+        CHECK_U64(node_shard(net.nodes[i]), 0);
+        CHECK(node_ready(net.nodes[i]));
+        check_value(&net, i, "k", w.metadata, "1");
+    }
+    w = put(&net, 3, "k", "2", w.metadata);
+    check_value(&net, 0, "k", w.metadata, "2");
+    check_level(&net);
+    end(&net);
+}
+
+/* Only the second was told of the first. */
+static void one_view_of_two_is_enough_to_become_a_group(void) {
+    struct net net = begin(2);
+    net.configs[0].view_count = 1;
+    start(&net, 0);
+    struct result w = put(&net, 0, "k", "1", "");
+    CHECK(w.status == NODE_CREATED);
+    start(&net, 1);
+    pass(&net, 2000);
+    CHECK_U64(node_map(net.nodes[0])->node_count, 2);
+    check_value(&net, 1, "k", w.metadata, "1");
+    w = put(&net, 0, "k", "2", w.metadata);
+    check_value(&net, 1, "k", w.metadata, "2");
+    check_level(&net);
+    end(&net);
+}
+
+/* ---- Requests ---- */
+
+static void a_dead_member_that_is_struck_off_leaves_the_map(void) {
+    struct net net = begin_ready(3);
+    struct address third = net.configs[2].self;
+    kill_node(&net, 2);
+    pass(&net, 500);
+    CHECK(node_view_remove(net.nodes[0], &third) == NODE_REMOVED);
+    pass(&net, 500);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK_U64(node_map(net.nodes[i])->node_count, 2);
+        CHECK(!map_has_node(node_map(net.nodes[i]), &third));
+        CHECK(node_ready(net.nodes[i]));
+    }
+    CHECK(put(&net, 0, "k", "1", "").status == NODE_CREATED);
+    start(&net, 2); /* a new process is taken in again */
+    pass(&net, 2000);
+    check_value(&net, 2, "k", "", "1");
+    CHECK_U64(node_map(net.nodes[2])->node_count, 3);
+    check_level(&net);
+    end(&net);
+}
+
+static void a_live_member_that_is_struck_off_is_out_until_it_is_named(void) {
+    struct net net = begin_ready(3);
+    struct address third = net.configs[2].self;
+    CHECK(node_view_remove(net.nodes[0], &third) == NODE_REMOVED);
+    pass(&net, 5000);
+    CHECK(!peers_lists(node_view(net.nodes[0]), &third));
+    struct result w = put(&net, 0, "k", "1", "");
+    CHECK(w.status == NODE_CREATED);
+    CHECK(node_view_add(net.nodes[0], &third) == PEERS_ADDED);
+    pass(&net, 4000);
+    CHECK(peers_lists(node_view(net.nodes[0]), &third));
+    CHECK_U64(node_map(net.nodes[0])->node_count, 3);
+    check_value(&net, 2, "k", w.metadata, "1");
+    w = put(&net, 2, "k", "2", w.metadata);
+    check_value(&net, 0, "k", w.metadata, "2");
+    check_level(&net);
+    end(&net);
+}
+
+/* ---- Metadata over restarts ---- */
+
+static unsigned entries_of(const char *metadata) {
+    unsigned entries = 0;
+    for (const char *at = metadata; *at != '\0'; at++)
+        entries += *at == '#';
+    return entries;
+}
+
+static void metadata_forgets_actors_that_are_over(void) {
+    struct net net = begin(3);
+    for (unsigned i = 0; i < 3; i++)
+        net.configs[i].over_actors_max = 2;
+    make_ready(&net);
+    struct result w = {0};
+    for (int i = 0; i < 4; i++) {
+        w = put(&net, 1, "k", "1", w.metadata);
+        kill_node(&net, 1);
+        start(&net, 1);
+        pass(&net, 1500);
+    }
+    w = put(&net, 1, "k", "2", w.metadata);
+    pass(&net, 1000);
+    for (unsigned i = 0; i < 3; i++) {
+        CHECK_U64(node_map(net.nodes[i])->epoch, 2);
+        struct result r = get(&net, i, "k", w.metadata);
+        kit_note("node %u: %s", i, r.metadata);
+        CHECK(r.status == NODE_FOUND);
+        CHECK_U64(entries_of(r.metadata), 1);
+        CHECK(strstr(r.metadata, "\"maps\":[\"2.") != NULL);
+    }
+    kit_note("%s", "");
+    check_level(&net);
+    end(&net);
+}
+
+static void nothing_is_forgotten_under_a_first_map_or_while_a_member_is_away(void) {
+    struct net net = begin(3);
+    for (unsigned i = 0; i < 3; i++)
+        net.configs[i].over_actors_max = 2;
+    make_ready(&net);
+    struct result w = {0};
+    for (int i = 0; i < 4; i++) {
+        w = put(&net, 1, "k", "1", w.metadata);
+        CHECK(entries_of(w.metadata) == (unsigned)i + 1);
+        kill_node(&net, 1);
+        if (i == 1) kill_node(&net, 2);
+        start(&net, 1);
+        pass(&net, 1500);
+    }
+    w = put(&net, 1, "k", "2", w.metadata);
+    CHECK_U64(entries_of(w.metadata), 5);
+    end(&net);
+}
+
+/* The only one left must not overtake what it has sent to the one that is gone. */
+static void writes_under_way_to_a_member_that_is_struck_off_come_first(void) {
+    struct net net = begin_ready(2);
+    struct address second = net.configs[1].self;
+    net.cut[0][1] = true;
+    CHECK(!submit(&net, 0, OP_PUT, "k", "1", "").is_answered);
+    CHECK(node_view_remove(net.nodes[0], &second) == NODE_REMOVED);
+    CHECK_U64(node_map(net.nodes[0])->node_count, 1);
+    struct result later = submit(&net, 0, OP_PUT, "k", "2", "");
+    pass(&net, 50);
+    struct result first = take(&net, 0);
+    CHECK(first.is_answered && first.status == NODE_CREATED);
+    if (!later.is_answered) later = take(&net, 0);
+    CHECK(later.is_answered && later.status == NODE_REPLACED);
+    check_value(&net, 0, "k", later.metadata, "2");
+    end(&net);
+}
+
+/* It hears the others before it is in their map again, and what they say then is not enough. */
+static void a_member_that_comes_back_to_the_map_catches_up_before_it_serves(void) {
+    struct net net = begin_ready(3);
+    struct address third = net.configs[2].self;
+    CHECK(node_view_remove(net.nodes[0], &third) == NODE_REMOVED);
+    pass(&net, 500);
+    CHECK(!node_ready(net.nodes[2]));
+    CHECK(node_view_add(net.nodes[0], &third) == PEERS_ADDED);
+    const struct peer *p = peers_find(node_view(net.nodes[0]), &third);
+    for (int ms = 0; ms < 4000 && !peer_in_view(p); ms += 10)
+        pass(&net, 10);
+    CHECK(!node_ready(net.nodes[2]));
+    struct result w = put(&net, 1, "k", "2", "");
+    for (int ms = 0; ms < 1000 && !node_ready(net.nodes[2]); ms += 10)
+        pass(&net, 10);
+    CHECK(node_ready(net.nodes[2]));
+    check_value(&net, 2, "k", "", "2");
+    check_value(&net, 2, "k", w.metadata, "2");
+    pass(&net, 500);
+    check_level(&net);
+    end(&net);
+}
+
+static void a_member_that_comes_back_to_the_map_writes_at_once(void) {
+    struct net net = begin_ready(3);
+    struct address third = net.configs[2].self;
+    struct result w = put_many(&net, 2, 5, (struct result){0});
+    CHECK(node_view_remove(net.nodes[0], &third) == NODE_REMOVED);
+    pass(&net, 500);
+    CHECK(node_view_add(net.nodes[0], &third) == PEERS_ADDED);
+    pass(&net, 4000);
+    net.cut[0][2] = true; /* the second has to acknowledge what the third writes now */
+    CHECK(!submit(&net, 2, OP_PUT, "k", "1", w.metadata).is_answered);
+    turn(&net);
+    CHECK(take(&net, 2).is_answered);
+    net.cut[0][2] = false;
+    turn(&net);
+    check_level(&net);
+    end(&net);
+}
+
+/* Its writes are delivered, but not answered yet, when the map comes that it is not in. */
+static void what_was_written_before_leaving_the_map_is_answered(void) {
+    struct net net = begin_ready(3);
+    struct address third = net.configs[2].self;
+    net.cut[0][2] = net.cut[1][2] = true;
+    CHECK(!submit(&net, 2, OP_PUT, "k", "1", "").is_answered);
+    turn(&net);
+    CHECK(node_view_remove(net.nodes[0], &third) == NODE_REMOVED);
+    turn(&net);
+    net.cut[0][2] = net.cut[1][2] = false;
+    pass(&net, 500);
+    CHECK_U64(node_map(net.nodes[2])->node_count, 2);
+    struct result w = take(&net, 2);
+    CHECK(w.is_answered && w.status == NODE_CREATED && w.shard == 0);
+    CHECK_U64(entries_of(w.metadata), 1);
+    check_value(&net, 0, "k", w.metadata, "1");
+    end(&net);
+}
+
 static void a_newcomer_that_nobody_expects_joins_the_group_that_it_finds(void) {
     struct net net = begin(4);
     for (unsigned i = 0; i < 3; i++)
@@ -336,6 +895,30 @@ int main(void) {
     RUN(a_write_reaches_all_members);
     RUN(a_restarted_member_gets_everything_back);
     RUN(a_cut_heals_and_both_sides_level);
+    RUN(a_write_is_held_back_until_what_it_depends_on_arrives);
+    RUN(what_is_held_back_for_long_is_pulled);
+    RUN(a_write_that_loses_is_delivered_all_the_same);
+    RUN(a_write_is_visible_only_when_a_second_member_has_it);
+    RUN(either_member_may_acknowledge);
+    RUN(writes_are_answered_in_the_order_they_began);
+    RUN(a_member_that_was_stopped_is_cut_off_and_caught_up);
+    RUN(two_that_are_cut_from_each_other_are_served_by_the_third);
+    RUN(what_was_missed_comes_from_the_ring_or_as_images);
+    RUN(a_member_restarts_while_writes_go_on);
+    RUN(a_loss_is_waived_when_all_that_restarted_have_reported);
+    RUN(what_one_member_has_is_no_loss);
+    RUN(two_of_three_serve_provisionally_until_the_third_comes);
+    RUN(newcomers_join_an_automatic_group_by_themselves);
+    RUN(one_view_of_two_is_enough_to_become_a_group);
+    RUN(a_dead_member_that_is_struck_off_leaves_the_map);
+    RUN(a_live_member_that_is_struck_off_is_out_until_it_is_named);
+    RUN(metadata_forgets_actors_that_are_over);
+    RUN(nothing_is_forgotten_under_a_first_map_or_while_a_member_is_away);
+    RUN(writes_under_way_to_a_member_that_is_struck_off_come_first);
+    RUN(a_member_that_comes_back_to_the_map_catches_up_before_it_serves);
+    RUN(a_member_that_comes_back_to_the_map_writes_at_once);
+    RUN(what_was_written_before_leaving_the_map_is_answered);
+
     RUN(a_newcomer_that_nobody_expects_joins_the_group_that_it_finds);
     RUN(a_caller_that_says_nothing_is_closed_even_by_a_node_alone);
     return kit_finish();

@@ -1,14 +1,44 @@
-/* Names looked up beside the loop. No network is needed: "localhost" is known to every machine, and
- * what is not a name fails at once. */
+/* Names looked up beside the loop. In place of the machine's getaddrinfo() stands one that knows
+ * "localhost", and names that begin with "slow" only when it is told to go on; no others. */
 #include "kit.h"
 
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "../resolve.h"
 
 static struct reactor *reactor;
 static struct resolver *resolver;
+
+/* ---- Names ---- */
+
+static atomic_bool slow_names_hang;
+static atomic_int times_asked;
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found) {
+    (void)service, (void)hints;
+    times_asked++;
+    bool slow = strncmp(name, "slow", 4) == 0;
+    while (slow && slow_names_hang)
+        usleep(1000);
+    if (!slow && strcmp(name, "localhost") != 0) return EAI_NONAME;
+    struct sockaddr_in *address = calloc(1, sizeof *address);
+    address->sin_family = AF_INET;
+    address->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *found = calloc(1, sizeof **found);
+    (*found)->ai_addr = (struct sockaddr *)address;
+    return 0;
+}
+
+void freeaddrinfo(struct addrinfo *found) {
+    free(found->ai_addr);
+    free(found);
+}
 
 /* ---- A loop that ends when nothing is awaited any more ---- */
 
@@ -71,14 +101,12 @@ static bool start(struct waiting *w, const char *name) {
 
 /* ---- Tests ---- */
 
-#define LOOPBACK 0x7f000001
-
 static void localhost_is_found(void) {
     struct waiting w = waiting();
     CHECK(start(&w, "localhost"));
     await(1);
     CHECK(w.called && w.found);
-    CHECK_U64(w.ipv4, LOOPBACK);
+    CHECK_U64(w.ipv4, INADDR_LOOPBACK);
 }
 
 static void what_is_no_name_is_not_found(void) {
@@ -86,16 +114,6 @@ static void what_is_no_name_is_not_found(void) {
     CHECK(start(&w, "no name"));
     await(1);
     CHECK(w.called && !w.found);
-}
-
-static void a_lookup_can_be_used_again(void) {
-    struct waiting w = waiting();
-    for (int i = 0; i < 3; i++) {
-        w.called = false;
-        CHECK(start(&w, "localhost"));
-        await(1);
-        CHECK(w.called && w.found);
-    }
 }
 
 static void all_who_ask_for_one_name_get_the_answer(void) {
@@ -183,19 +201,88 @@ static void a_resolver_can_be_freed_while_a_name_is_looked_up(void) {
     usleep(50000); /* the threads free the rest */
 }
 
+static void a_name_that_hangs_does_not_hold_up_the_others(void) {
+    struct waiting slow[RESOLVE_THREADS_MAX - 1], w = waiting();
+    slow_names_hang = true;
+    for (int i = 0; i < RESOLVE_THREADS_MAX - 1; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "slow%d", i);
+        slow[i] = waiting();
+        CHECK(start(&slow[i], name));
+    }
+    CHECK(start(&w, "localhost"));
+    await(1);
+    CHECK(w.called && w.found);
+    slow_names_hang = false;
+    await(RESOLVE_THREADS_MAX - 1);
+    for (int i = 0; i < RESOLVE_THREADS_MAX - 1; i++)
+        CHECK(slow[i].called && slow[i].found);
+}
+
+/* As when a link is dialled again and again, and given up each time before the answer comes. */
+static void an_answer_that_comes_late_serves_who_asks_then(void) {
+    struct waiting w = waiting();
+    slow_names_hang = true;
+    times_asked = 0;
+    for (int i = 0; i < 20; i++) {
+        CHECK(start(&w, "slow"));
+        run_for_ms(2);
+        resolver_cancel(resolver, &w.lookup);
+    }
+    CHECK(start(&w, "slow"));
+    CHECK(!w.called);
+    slow_names_hang = false;
+    await(1);
+    CHECK(w.called && w.found);
+    CHECK_U64((uint64_t)times_asked, 1);
+}
+
+static void nothing_is_remembered_when_a_name_was_found(void) {
+    struct waiting w = waiting();
+    times_asked = 0;
+    for (int i = 0; i < 3; i++) {
+        w.called = false;
+        CHECK(start(&w, "localhost"));
+        await(1);
+        CHECK(w.called && w.found);
+    }
+    CHECK_U64((uint64_t)times_asked, 3);
+}
+
+static void a_resolver_can_be_freed_while_all_its_threads_hang(void) {
+    struct resolver *s = resolver_create(reactor);
+    struct waiting w[RESOLVE_THREADS_MAX + 2];
+    slow_names_hang = true;
+    for (int i = 0; i < RESOLVE_THREADS_MAX + 2; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "slow%d", i);
+        w[i] = waiting();
+        CHECK(resolver_start(s, &w[i].lookup, slice_of(name)));
+    }
+    usleep(10000);
+    for (int i = 0; i < RESOLVE_THREADS_MAX + 2; i++)
+        resolver_cancel(s, &w[i].lookup);
+    resolver_free(s);
+    slow_names_hang = false;
+    usleep(50000); /* the threads free the rest */
+}
+
 int main(void) {
     reactor = reactor_create();
     resolver = resolver_create(reactor);
     RUN(localhost_is_found);
     RUN(what_is_no_name_is_not_found);
-    RUN(a_lookup_can_be_used_again);
+    RUN(nothing_is_remembered_when_a_name_was_found);
     RUN(all_who_ask_for_one_name_get_the_answer);
     RUN(a_cancelled_lookup_is_never_called);
     RUN(a_name_that_nobody_waits_for_any_more_is_forgotten);
     RUN(more_names_than_the_limit_are_refused);
     RUN(a_name_longer_than_any_is_refused);
     RUN(a_callback_may_cancel_and_start_others);
+    RUN(a_name_that_hangs_does_not_hold_up_the_others);
+    RUN(an_answer_that_comes_late_serves_who_asks_then);
     RUN(a_resolver_can_be_freed_while_a_name_is_looked_up);
+    RUN(a_resolver_can_be_freed_while_all_its_threads_hang);
     resolver_free(resolver);
     reactor_free(reactor);
     return kit_finish();

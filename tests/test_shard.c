@@ -140,6 +140,266 @@ static void the_shards_of_a_map_have_different_groups(void) {
     map_free(m);
 }
 
+/* ---- Later maps ---- */
+
+static struct map *derive(const struct map *from, const char *add, const char *remove,
+                          const char *proposer, uint64_t nonce) {
+    struct address added = kit_address(add == NULL ? "a:1" : add);
+    struct address removed = kit_address(remove == NULL ? "a:1" : remove);
+    struct address by = kit_address(proposer);
+    struct map_change change = {.add = &added,
+                                .add_count = add != NULL,
+                                .remove = remove == NULL ? NULL : &removed,
+                                .live_count = 2,
+                                .proposer = &by,
+                                .nonce = nonce};
+    return map_derive(from, &change);
+}
+
+static void a_later_map_keeps_all_but_the_change(void) {
+    struct map *m = first_map(5, 1);
+    struct map *n = derive(m, "10.0.0.25:8090", "10.0.0.3:8090", "10.0.0.1:8090", 7);
+    static const char *const nodes[] = {"10.0.0.0:8090", "10.0.0.1:8090", "10.0.0.2:8090",
+                                        "10.0.0.4:8090", "10.0.0.25:8090"};
+    CHECK_U64(n->epoch, 2);
+    CHECK(n->is_explicit == m->is_explicit && n->id != m->id && map_less(m, n));
+    CHECK_U64(n->group[0], m->group[0]);
+    CHECK(memcmp(n->shard_of_slot, m->shard_of_slot, sizeof m->shard_of_slot) == 0);
+    if (CHECK_U64(n->node_count, 5)) {
+        for (uint32_t i = 0; i < 5; i++) {
+            CHECK_TEXT(address_text(&n->nodes[i]), nodes[i]);
+            CHECK_U64(n->shard_of_node[i], 0);
+        }
+    }
+    map_free(m);
+    map_free(n);
+}
+
+static struct map *through_bytes(const struct map *m) {
+    struct buffer bytes = {0};
+    map_encode(&bytes, m);
+    struct map *copy = map_decode(buffer_slice(&bytes));
+    buffer_free(&bytes);
+    return copy;
+}
+
+#define MAPS 12
+
+/* Maps that differ in each thing that the order looks at. */
+static void make_maps(struct map *maps[MAPS]) {
+    struct address view[3] = {kit_address("a:1"), kit_address("b:1"), kit_address("c:1")};
+    maps[0] = map_create_first(view, 3, 1, false);
+    maps[1] = map_create_first(view, 2, 1, false);
+    maps[2] = map_create_first(view, 3, 1, true);
+    maps[3] = map_create_first(view, 3, 3, true);
+    maps[4] = derive(maps[0], NULL, "b:1", "a:1", 1);
+    maps[5] = derive(maps[0], NULL, "b:1", "a:1", 2);
+    maps[6] = derive(maps[0], NULL, "b:1", "c:1", 1);
+    maps[7] = derive(maps[0], "d:1", NULL, "c:1", 1); /* differs in its content alone */
+    maps[8] = derive(maps[4], "z:1", NULL, "c:1", UINT64_MAX);
+    maps[9] = derive(maps[2], NULL, NULL, "a:1", 0);
+    maps[10] = derive(maps[3], "d:1", "a:1", "a:1", 0);
+    maps[11] = derive(maps[10], NULL, "b:1", "10.0.0.1:1", 0);
+}
+
+static void free_maps(struct map *maps[MAPS]) {
+    for (size_t i = 0; i < MAPS; i++)
+        map_free(maps[i]);
+}
+
+static void the_order_of_maps_is_total_and_the_same_everywhere(void) {
+    struct map *here[MAPS], *there[MAPS];
+    make_maps(here);
+    for (size_t i = 0; i < MAPS; i++) {
+        there[i] = through_bytes(here[i]);
+        if (!CHECK(there[i] != NULL)) return;
+    }
+    for (size_t i = 0; i < MAPS; i++) {
+        for (size_t j = 0; j < MAPS; j++) {
+            kit_note("maps %zu and %zu", i, j);
+            CHECK(map_less(here[i], here[j]) + map_less(here[j], here[i]) == (i != j));
+            CHECK(map_less(here[i], here[j]) == map_less(there[i], there[j]));
+            for (size_t k = 0; k < MAPS; k++) {
+                bool chain = map_less(here[i], here[j]) && map_less(here[j], here[k]);
+                if (chain) CHECK(map_less(here[i], here[k]));
+            }
+        }
+    }
+    free_maps(here);
+    free_maps(there);
+}
+
+static void explicit_maps_are_greater_then_later_ones_then_those_of_more_nodes(void) {
+    struct map *maps[MAPS];
+    make_maps(maps);
+    CHECK(map_less(maps[8], maps[2])); /* automatic, third epoch; explicit, first */
+    CHECK(map_less(maps[1], maps[0])); /* two nodes, three */
+    CHECK(map_less(maps[0], maps[4]) && map_less(maps[4], maps[8]));
+    CHECK(map_less(maps[4], maps[5])); /* by nonce */
+    CHECK(map_less(maps[5], maps[6])); /* by proposer, before the nonce */
+    free_maps(maps);
+}
+
+static void check_as_it_went(const struct map *m) {
+    struct map *copy = through_bytes(m);
+    if (!CHECK(copy != NULL)) return;
+    check_same_map(m, copy);
+    CHECK_U64(copy->epoch, m->epoch);
+    CHECK(copy->is_explicit == m->is_explicit);
+    if (CHECK_U64(copy->node_count, m->node_count)) {
+        for (uint32_t i = 0; i < m->node_count; i++) {
+            CHECK(address_compare(&m->nodes[i], &copy->nodes[i]) == 0);
+            CHECK_U64(copy->shard_of_node[i], m->shard_of_node[i]);
+        }
+    }
+    map_free(copy);
+}
+
+static void a_map_comes_back_from_its_bytes_as_it_went(void) {
+    struct map *maps[MAPS];
+    make_maps(maps);
+    for (size_t i = 0; i < MAPS; i++) {
+        kit_note("map %zu", i);
+        check_as_it_went(maps[i]);
+    }
+    free_maps(maps);
+    struct map *most = first_map(SHARD_COUNT_MAX * 2, SHARD_COUNT_MAX);
+    most->shard_of_node[3] = SHARD_NONE; /* a standby node, as later maps have them */
+    most->epoch = 2;
+    struct map *named = through_bytes(most);
+    if (CHECK(named != NULL)) {
+        check_as_it_went(named);
+        map_free(named);
+    }
+    map_free(most);
+}
+
+/* ---- Bytes that are no map ---- */
+
+static bool is_map(struct guard *g, struct slice bytes) {
+    struct map *m = map_decode((struct slice){guard_end(g, bytes), bytes.len});
+    if (m != NULL) map_free(m);
+    return m != NULL;
+}
+
+static void a_map_that_is_cut_short_or_goes_on_is_refused(void) {
+    struct guard g = guard_create();
+    struct map *maps[MAPS];
+    make_maps(maps);
+    for (size_t i = 0; i < MAPS; i++) {
+        struct buffer bytes = {0};
+        map_encode(&bytes, maps[i]);
+        CHECK(is_map(&g, buffer_slice(&bytes)));
+        for (size_t len = 0; len < bytes.len; len++) {
+            kit_note("map %zu, %zu bytes", i, len);
+            CHECK(!is_map(&g, (struct slice){bytes.at, len}));
+        }
+        buffer_put_char(&bytes, '\0');
+        CHECK(!is_map(&g, buffer_slice(&bytes)));
+        buffer_free(&bytes);
+    }
+    free_maps(maps);
+    guard_free(&g);
+}
+
+/* Each node must get the same name for a map from the same bytes, and pass these bytes on. */
+static void whatever_is_taken_for_a_map_is_its_one_encoding(void) {
+    struct guard g = guard_create();
+    struct map *maps[MAPS];
+    make_maps(maps);
+    for (size_t i = 0; i < MAPS; i++) {
+        struct buffer bytes = {0}, again = {0};
+        map_encode(&bytes, maps[i]);
+        for (size_t at = 0; at < bytes.len; at++) {
+            for (unsigned bit = 0; bit < 8; bit++) {
+                kit_note("map %zu, byte %zu, bit %u", i, at, bit);
+                bytes.at[at] ^= (char)(1u << bit);
+                struct slice s = buffer_slice(&bytes);
+                struct map *m = map_decode((struct slice){guard_end(&g, s), s.len});
+                again.len = 0;
+                if (m != NULL) {
+                    map_encode(&again, m);
+                    CHECK_SLICE(buffer_slice(&again), s);
+                    CHECK(m->id != maps[i]->id);
+                    map_free(m);
+                }
+                bytes.at[at] ^= (char)(1u << bit);
+            }
+        }
+        buffer_free(&bytes);
+        buffer_free(&again);
+    }
+    free_maps(maps);
+    guard_free(&g);
+}
+
+static void first_maps_that_nobody_would_compute_are_refused(void) {
+    struct map *maps[MAPS];
+    make_maps(maps);
+    for (size_t i = 0; i < 4; i++) {
+        kit_note("map %zu", i);
+        maps[i]->nonce = 1;
+        CHECK(through_bytes(maps[i]) == NULL);
+        maps[i]->nonce = 0;
+        maps[i]->group[0]++;
+        CHECK(through_bytes(maps[i]) == NULL);
+        maps[i]->group[0]--;
+        maps[i]->live_count++;
+        CHECK(through_bytes(maps[i]) == NULL);
+        maps[i]->live_count--;
+        maps[i]->epoch = 0;
+        CHECK(through_bytes(maps[i]) == NULL);
+    }
+    free_maps(maps);
+}
+
+static void shards_out_of_range_are_refused(void) {
+    struct map *maps[MAPS];
+    make_maps(maps);
+    struct map *m = maps[10];
+    check_as_it_went(m);
+    for (uint32_t bad = 3; bad < 255; bad += 50) {
+        kit_note("shard %u", bad);
+        m->shard_of_node[1] = bad;
+        CHECK(through_bytes(m) == NULL);
+        m->shard_of_node[1] = 0;
+        m->shard_of_slot[1023] = (uint8_t)bad;
+        CHECK(through_bytes(m) == NULL);
+        m->shard_of_slot[1023] = 0;
+    }
+    m->group[2] = 0; /* stands for no group at all */
+    CHECK(through_bytes(m) == NULL);
+    m->group[2] = 1;
+    m->nodes[1] = m->nodes[0];
+    CHECK(through_bytes(m) == NULL);
+    m->nodes[0] = kit_address("y:1");
+    CHECK(through_bytes(m) == NULL);
+    free_maps(maps);
+}
+
+static struct map *later_map_of(uint32_t node_count) {
+    struct map *m = first_map(1, 1);
+    struct address *nodes = calloc(node_count, sizeof *nodes), by = kit_address("a:1");
+    for (uint32_t i = 0; i < node_count; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "node%05u:8090", i);
+        nodes[i] = kit_address(text);
+    }
+    struct map_change change = {.add = nodes, .add_count = node_count - 1, .proposer = &by};
+    struct map *later = map_derive(m, &change);
+    free(nodes);
+    map_free(m);
+    return later;
+}
+
+static void a_map_of_more_nodes_than_a_view_can_have_is_refused(void) {
+    struct map *most = later_map_of(SHARD_NODES_MAX), *more = later_map_of(SHARD_NODES_MAX + 1);
+    check_as_it_went(most);
+    CHECK(through_bytes(more) == NULL);
+    map_free(most);
+    map_free(more);
+}
+
 /* ---- Ids ---- */
 
 static void shard_ids_go_there_and_back(void) {
@@ -180,6 +440,15 @@ int main(void) {
     RUN(the_id_of_a_map_does_not_change_between_releases);
     RUN(whatever_differs_gives_another_map);
     RUN(the_shards_of_a_map_have_different_groups);
+    RUN(a_later_map_keeps_all_but_the_change);
+    RUN(the_order_of_maps_is_total_and_the_same_everywhere);
+    RUN(explicit_maps_are_greater_then_later_ones_then_those_of_more_nodes);
+    RUN(a_map_comes_back_from_its_bytes_as_it_went);
+    RUN(a_map_that_is_cut_short_or_goes_on_is_refused);
+    RUN(whatever_is_taken_for_a_map_is_its_one_encoding);
+    RUN(first_maps_that_nobody_would_compute_are_refused);
+    RUN(shards_out_of_range_are_refused);
+    RUN(a_map_of_more_nodes_than_a_view_can_have_is_refused);
     RUN(shard_ids_go_there_and_back);
     RUN(other_texts_are_no_shard);
     return kit_finish();

@@ -659,7 +659,10 @@ static void counts_and_lengths_that_lie_are_refused(void) {
         struct buffer out = {0};
         messages[type].put(&out, &random);
         struct slice body = {out.at + WIRE_HEAD_BYTES, out.len - WIRE_HEAD_BYTES};
-        if (offset + bytes <= body.len) { /* a pull may have no part */
+        /* A part that takes too much of the next one may happen to fit again: only the last part.
+         */
+        bool last = type != WIRE_PULL || offset == 8 || number_at(body, 8, 2) == 1;
+        if (offset + bytes <= body.len && last) { /* a pull may have no part */
             uint64_t n = number_at(body, offset, bytes);
             uint64_t most = UINT64_MAX >> (64 - 8 * bytes);
             kit_note("round %zu, type %d, field at %zu is %d", i, (int)type, offset, (int)n);

@@ -34,7 +34,7 @@ def name(path):
 
 
 def makefile_list(variable):
-    text = (ROOT / "Makefile").read_text()
+    text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     return re.search(rf"^{variable}\s*:=\s*(.*)$", text, re.MULTILINE).group(1).split()
 
 

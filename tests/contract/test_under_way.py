@@ -1,5 +1,6 @@
 """Writes wait for their second copy: those of one connection together, and everything keeps its order."""
 
+import signal
 import time
 import unittest
 
@@ -196,18 +197,38 @@ class StopWithWritesUnderWay(unittest.TestCase):
         with node.raw() as raw:
             raw.send(put_request("k", 0))
             raw.read_answer()
-            other.process.send_signal(19)  # SIGSTOP: no second copy for now
+            other.process.send_signal(signal.SIGSTOP)  # no second copy for now
             raw.send(b"".join(put_request("k", n) for n in range(1, 11)))
             time.sleep(0.1)
             node.terminate()
             time.sleep(0.1)
-            other.process.send_signal(18)  # SIGCONT
+            other.process.send_signal(signal.SIGCONT)
             answers = [raw.read_answer() for _ in range(10)]
             self.assertEqual([answer.status for answer in answers], [200] * 10)
             raw.expect_end()
         node.expect_clean_exit()
         with Client(other.address) as client:
             self.assertEqual(client.get("k", answers[-1].metadata).json["value"], 10)
+        other.stop()
+
+    def test_many_clients_that_leave_at_once_hold_up_nobody(self):
+        node, other = self.start_pair()
+        other.process.send_signal(signal.SIGSTOP)
+        raws = [node.raw() for _ in range(60)]
+        for number, raw in enumerate(raws):
+            raw.send(b"".join(put_request(f"{number} {n}", n) for n in range(256)))
+        time.sleep(0.3)
+        start = time.monotonic()
+        for raw in raws:
+            raw.reset()
+        with Client(node.address) as client:
+            self.assertEqual(client.request("GET", "/health").status, 200)
+            self.assertLess(time.monotonic() - start, 0.3)
+            other.process.send_signal(signal.SIGCONT)
+            while client.request("GET", "/shard/key-count/s0").json["shard-key-count"] < 60 * 256:
+                self.assertLess(time.monotonic() - start, 5)
+                time.sleep(0.02)
+        node.stop()
         other.stop()
 
     def test_a_node_that_stops_is_out_of_the_view_of_the_other_at_once(self):

@@ -1,0 +1,230 @@
+/* The simulator: a whole cluster, its network and its clients in one process, from one seed.
+ *
+ *   sim_base    time, events, chance, trace
+ *   sim_net     byte streams and what breaks them
+ *   sim_truth   what was written and known
+ *   sim_host    node processes: turns, boots, clocks
+ *   sim_client  sessions and their operations; the history for the checker
+ *   sim_check   the invariants
+ *   sim_fault   what goes wrong, and when
+ *   sim         one run from seed to verdict, and many of them on all cores
+ *
+ * docs/sim.md says what is simulated and lists the invariants.
+ */
+#ifndef KVS_SIM_H
+#define KVS_SIM_H
+
+#include "sim_net.h"
+#include "sim_truth.h"
+
+#define SESSIONS_MAX 6
+#define S            1000000u /* microseconds */
+
+#define HEAR_US  (2 * S) /* a crashed node is out of every view after that */
+#define START_US (3 * S) /* a restarted one is back with its data after that */
+#define HEAL_US  (7 * S) /* all is well so long after the last fault, READMIT_MS apart */
+
+/* What this seed is like. */
+struct plan {
+    uint32_t hosts, sessions, keys, shard_count;
+    uint32_t park_ms, readmit_ms, ring_writes_max;
+    uint32_t think_us, operations_max;
+    uint32_t get_permille, delete_permille, forget_permille, take_permille;
+    uint32_t value_bytes;
+    uint32_t faults;                 /* bits of enum fault */
+    uint64_t fault_gap_us, fault_us; /* mean pause between faults; how long they go on */
+    uint64_t start_spread_us;
+    uint32_t aim_permille;   /* faults right behind a write */
+    bool one_at_a_time;      /* a kill waits until all are ready and level again */
+    bool one_stays_dead;     /* at the end */
+    uint32_t batch_permille; /* turns that take only some of what has arrived */
+};
+
+enum fault {
+    FAULT_BREAK,   /* a connection */
+    FAULT_ONE_WAY, /* from a to b nothing arrives */
+    FAULT_PAIR,    /* nor from b to a */
+    FAULT_ISOLATE, /* one host from all */
+    FAULT_SPLIT,   /* two sides */
+    FAULT_PAUSE,   /* SIGSTOP */
+    FAULT_KILL,    /* SIGKILL */
+    FAULT_OFF,     /* the plug */
+    FAULT_STOP,    /* SIGTERM */
+    FAULT_SLOW,    /* a thin link */
+    FAULT_CLOCK,   /* the wall clock jumps */
+    FAULT_ALL,     /* everything is killed */
+    FAULTS,
+};
+
+#define FAULT_BIT(f) (1u << (f))
+#define FAULTS_OF_CUT                                                                              \
+    (FAULT_BIT(FAULT_ONE_WAY) | FAULT_BIT(FAULT_PAIR) | FAULT_BIT(FAULT_ISOLATE) |                 \
+     FAULT_BIT(FAULT_SPLIT) | FAULT_BIT(FAULT_PAUSE) | FAULT_BIT(FAULT_SLOW))
+
+/* ---- Hosts ---- */
+
+struct host_link {
+    uint32_t conn, side;
+};
+
+struct host {
+    uint32_t index;
+    struct address address;
+    struct node *node; /* NULL: no process */
+    uint64_t boot;
+    uint32_t boot_serial; /* over all hosts, from 1 */
+    uint32_t changes;     /* boots and deaths of this host */
+    bool paused, stays_dead;
+    uint64_t mono_ms; /* the monotonic clock when the world began */
+    int64_t wall_skew_ms;
+    uint64_t changed_us;     /* when it was started or died */
+    uint64_t resumed_us;     /* when it was last paused, until it goes on: now */
+    uint64_t wake_us;        /* the wake that is under way for its deadline; 0: none */
+    uint32_t idle_turns;     /* in a row that had nothing to do */
+    struct host_link *links; /* owned */
+    uint32_t link_count, link_cap;
+};
+
+struct sim;
+
+void host_init(struct sim *s, uint32_t h);
+void host_start(struct sim *s, uint32_t h);
+void host_dies(struct sim *s, uint32_t h, enum net_death how);
+void host_pause(struct sim *s, uint32_t h, bool paused);
+void host_wake(struct sim *s, uint32_t h);
+bool host_runs(const struct host *h);
+uint64_t host_now_ms(const struct sim *s, const struct host *h);
+const struct host *host_of_boot(const struct sim *s, uint64_t boot); /* alive; or NULL */
+
+/* ---- Clients ---- */
+
+enum op_state {
+    OP_TRAVELS,
+    OP_AT_NODE,
+    OP_ABANDONED, /* its client has hung up; an answer reaches nobody */
+    OP_OVER,
+};
+
+struct client_op {
+    enum op_kind kind;
+    enum op_state state;
+    uint32_t session, host, key, write;
+    uint32_t boot_serial;
+    uint64_t sent_us, waits_since_us;
+};
+
+struct session {
+    uint32_t name, life;    /* s<name>.<life> in the history; a new life knows nothing */
+    struct buffer metadata; /* as the last answer had it */
+    struct past past;       /* the truth of it */
+    bool busy;
+    uint32_t op;
+    uint64_t refused_since_us; /* 503s in a row; 0: none */
+    uint32_t refused;
+};
+
+struct clients {
+    struct session sessions[SESSIONS_MAX];
+    struct client_op *ops; /* owned */
+    uint32_t count, cap;
+    struct buffer history;
+    struct claim claim; /* of the request in hand */
+    uint32_t lives;
+    uint32_t finals; /* how many of the last reads are begun */
+    uint32_t refused, answered;
+};
+
+void clients_init(struct sim *s);
+void clients_free(struct sim *s);
+void client_step(struct sim *s, uint32_t session);
+void client_submit(struct sim *s, uint32_t h, uint32_t op);        /* a request arrives */
+void client_hang_up(struct sim *s, uint32_t session, uint32_t op); /* its patience ends */
+void client_give_up(struct sim *s, uint32_t h, uint32_t op);       /* the node learns it */
+void client_answered(struct sim *s, uint32_t h, uint64_t token, const struct answer *a);
+void clients_host_died(struct sim *s, uint32_t h);
+
+/* ---- Invariants ---- */
+
+#define DUE_MAX SESSIONS_MAX /* each session has one operation under way */
+
+/* What was last seen at a host. */
+struct check_host {
+    uint32_t boot_serial;
+    uint32_t *actor_of; /* owned; node's index -> truth's */
+    uint32_t actors, cap;
+    uint32_t delivered[KEYS_MAX][ACTORS_MAX]; /* D of the key's slot */
+    uint32_t shows[KEYS_MAX];                 /* the write in the store; WRITE_NONE */
+    uint64_t ready_since_us;                  /* 0: not ready */
+    bool sees[HOSTS_MAX];                     /* listed, and both had settled */
+    uint32_t sees_boot[HOSTS_MAX];
+    uint32_t map_epoch;
+    uint32_t due[DUE_MAX]; /* writes answered or served in this turn, for I8 */
+    uint32_t due_count;
+};
+
+struct check {
+    struct check_host hosts[HOSTS_MAX];
+    uint64_t cut_us[HOSTS_MAX][HOSTS_MAX];   /* since when a pair is cut, one way or both; or 0 */
+    uint64_t uncut_us[HOSTS_MAX][HOSTS_MAX]; /* when bytes last began to pass, both ways */
+    uint64_t gap_us[HOSTS_MAX][HOSTS_MAX];   /* the same after a cut too long to be overlooked */
+    uint32_t floor[KEYS_MAX];                /* I19: the last write that was on the whole roster */
+    uint64_t turns;
+};
+
+void check_init(struct sim *s);
+void check_free(struct sim *s);
+void check_booted(struct sim *s, uint32_t h);
+void check_before_death(struct sim *s, uint32_t h); /* who has what now decides what may be lost */
+void check_turn(struct sim *s, uint32_t h);
+void check_cut(struct sim *s, uint32_t from, uint32_t to); /* something was cut or healed there */
+/* An answer other than 503, and the version it told of (WRITE_NONE: none). */
+void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
+                  uint32_t shown);
+void check_pending(struct sim *s);
+void check_expected(struct sim *s, uint32_t h, uint32_t changes);
+void check_rest(struct sim *s);
+void check_history(struct sim *s);
+uint32_t check_actor(struct sim *s, uint32_t h, uint32_t index); /* node's index -> truth's */
+/* What stands under the key: which write? WRITE_NONE: nothing. */
+uint32_t check_shown(struct sim *s, uint32_t h, uint32_t key);
+/* The dot of a write has become known: is it where it must be by now? */
+void check_named(struct sim *s, uint32_t write);
+
+/* ---- Faults ---- */
+
+void plan_make(struct sim *s);
+void fault_step(struct sim *s);
+void fault_repair(struct sim *s, uint32_t which);
+void fault_behind_write(struct sim *s, uint32_t h);
+void fault_aimed(struct sim *s, uint32_t h);
+void fault_heal_all(struct sim *s);
+
+/* One fault that lasts. */
+struct breakage {
+    enum fault fault;
+    uint32_t a, b; /* hosts; FAULT_SPLIT: b is a set of them */
+};
+
+/* ---- The run ---- */
+
+enum phase { PHASE_FAULTS, PHASE_HEALED, PHASE_CALM, PHASE_QUIET, PHASE_REST, PHASE_OVER };
+
+struct sim {
+    struct sim_base base;
+    struct plan plan;
+    struct net net;
+    struct host hosts[HOSTS_MAX];
+    struct address view[HOSTS_MAX];
+    struct truth truth;
+    struct clients clients;
+    struct check check;
+    struct breakage *breakages; /* owned */
+    uint32_t breakage_count, breakage_cap;
+    enum phase phase;
+    uint64_t healed_us; /* no fault since */
+    uint32_t boots;
+    struct slice key_names[KEYS_MAX];
+    uint32_t slots[KEYS_MAX];
+};
+
+#endif

@@ -1,0 +1,525 @@
+/* The invariants, as docs/sim.md numbers them.
+ *
+ * After each turn of a node it is looked at: its registry of actors, what it has delivered of the
+ * keys' slots, what its store shows under each key. Whatever changed since its last turn is judged,
+ * by itself, against the truth and against the other nodes. Answers are judged when they are given.
+ * At rest everything is.
+ */
+#include "sim.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "checker.h"
+
+#define SETTLED_US (1500 * MS) /* by then nodes that reach one another know how they stand */
+#define OP_US      (7 * S)     /* I15: beyond park_ms */
+
+static struct check_host *seen_of(struct sim *s, uint32_t h) {
+    return &s->check.hosts[h];
+}
+
+void check_init(struct sim *s) {
+    for (uint32_t k = 0; k < KEYS_MAX; k++)
+        s->check.floor[k] = WRITE_NONE;
+}
+
+void check_free(struct sim *s) {
+    for (uint32_t h = 0; h < HOSTS_MAX; h++)
+        free(s->check.hosts[h].actor_of);
+}
+
+void check_booted(struct sim *s, uint32_t h) {
+    struct check_host *c = seen_of(s, h);
+    free(c->actor_of);
+    *c = (struct check_host){.boot_serial = s->hosts[h].boot_serial};
+    for (uint32_t k = 0; k < KEYS_MAX; k++)
+        c->shows[k] = WRITE_NONE;
+}
+
+/* ---- Names ---- */
+
+uint32_t check_actor(struct sim *s, uint32_t h, uint32_t index) {
+    struct check_host *c = seen_of(s, h);
+    const struct actors *as = node_actors(s->hosts[h].node);
+    for (; c->actors <= index; c->actors++) {
+        if (c->actors == c->cap) {
+            c->cap = c->cap == 0 ? 16 : c->cap * 2;
+            c->actor_of = bytes_realloc(c->actor_of, c->cap * sizeof *c->actor_of);
+        }
+        c->actor_of[c->actors] = truth_actor(&s->base, &s->truth, actors_get(as, c->actors));
+    }
+    return c->actor_of[index];
+}
+
+static bool find(struct sim *s, uint32_t h, uint32_t key, struct version *out) {
+    const struct store *store = node_store(s->hosts[h].node);
+    struct slice name = s->key_names[key];
+    return store_find(store, store_locate(store, name), name, out);
+}
+
+/* D of the key's slot, in the truth's numbers. */
+static void delivered(struct sim *s, uint32_t h, uint32_t key, uint32_t out[ACTORS_MAX]) {
+    const struct vclock *clock = node_slot_clock(s->hosts[h].node, s->slots[key]);
+    memset(out, 0, ACTORS_MAX * sizeof *out);
+    for (uint32_t i = 0; clock != NULL && i < clock->len; i++) {
+        out[check_actor(s, h, clock->dots[i].actor)] = (uint32_t)clock->dots[i].n;
+    }
+}
+
+/* ---- What a node holds ---- */
+
+static bool not_older(const struct sim *s, uint32_t shown, uint32_t than) {
+    const struct truth_write *w = &s->truth.writes[than];
+    if (shown == than || !w->has_stamp) return true;
+    if (shown != WRITE_NONE && !s->truth.writes[shown].has_stamp) return true; /* who can tell */
+    return shown != WRITE_NONE && !stamp_less(s->truth.writes[shown].stamp, w->stamp);
+}
+
+/* I1: what a version depends on is here. I2: so is it. The shown version never gets older. */
+static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
+                        const uint32_t *clock) {
+    struct check_host *c = seen_of(s, h);
+    if (c->shows[key] != WRITE_NONE && !not_older(s, shown, c->shows[key])) {
+        base_violation(&s->base, "I13", "n%u: k%u goes back from w%u to w%u", h, key, c->shows[key],
+                       shown);
+    }
+    c->shows[key] = shown;
+    if (shown == WRITE_NONE) return;
+    const struct truth_write *w = &s->truth.writes[shown];
+    if (clock[w->actor] < w->n) {
+        base_violation(&s->base, "I2", "n%u shows w%u, dot %u, of which it has delivered %u", h,
+                       shown, w->n, clock[w->actor]);
+    }
+    for (uint32_t a = 0; a < s->truth.actor_count; a++) {
+        if (clock[a] >= w->past.seen[a]) continue;
+        base_violation(&s->base, "I1", "n%u has w%u, which depends on %u of actor %016llx, not %u",
+                       h, shown, w->past.seen[a], (unsigned long long)s->truth.actors[a].id,
+                       clock[a]);
+    }
+}
+
+/* One more process start has the write; that of its origin counts from the beginning. */
+static void count_boot(struct sim *s, uint32_t h, struct truth_write *w) {
+    uint32_t serial = s->hosts[h].boot_serial;
+    if (w->boots == 0) w->boots = 1;
+    if (s->hosts[h].boot == w->boot || w->last_boot == serial) return;
+    w->boots++;
+    w->last_boot = serial;
+}
+
+static bool has(const struct sim *s, uint32_t h, const struct truth_write *w) {
+    return s->hosts[h].node != NULL && s->check.hosts[h].delivered[w->key][w->actor] >= w->n;
+}
+
+/* I19 looks at what was on the whole roster once. */
+static void judge_whole(struct sim *s, uint32_t write) {
+    struct truth_write *w = &s->truth.writes[write];
+    if (w->whole || !w->has_stamp) return;
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        if (!has(s, h, w)) return;
+    }
+    w->whole = true;
+    uint32_t *floor = &s->check.floor[w->key];
+    if (*floor == WRITE_NONE || stamp_less(s->truth.writes[*floor].stamp, w->stamp)) *floor = write;
+}
+
+/* I13: of each dot that was delivered, the write or a later one is here; but for the lost. */
+static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
+    struct truth_write *w = &s->truth.writes[write];
+    uint32_t shown = seen_of(s, h)->shows[key];
+    if (w->key != key) return;
+    if (w->lost) {
+        if (shown != write) return; /* waived, or overwritten */
+        w->lost = false;
+        s->truth.lost_count--;
+    }
+    if (!not_older(s, shown, write)) {
+        base_violation(&s->base, "I13", "n%u has delivered w%u of k%u and shows w%u", h, write, key,
+                       shown);
+    }
+    count_boot(s, h, w);
+    judge_whole(s, write);
+}
+
+void check_named(struct sim *s, uint32_t write) {
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        struct truth_write *w = &s->truth.writes[write];
+        bool had = seen_of(s, h)->delivered[w->key][w->actor] >= w->n;
+        if (has(s, h, w)) {
+            judge_dot(s, h, w->key, write);
+        } else if (had) {
+            count_boot(s, h, w); /* it has died since */
+        }
+    }
+}
+
+uint32_t check_shown(struct sim *s, uint32_t h, uint32_t key) {
+    struct version v;
+    if (!find(s, h, key, &v)) return WRITE_NONE;
+    uint32_t actor = check_actor(s, h, v.dot.actor);
+    bool is_new = truth_find(&s->truth, actor, v.dot.n) == WRITE_NONE;
+    uint32_t write = truth_sight(&s->base, &s->truth, &v, actor, key);
+    if (is_new) check_named(s, write);
+    return write;
+}
+
+/* I3 for each actor, then what is new. */
+static bool judge_clock(struct sim *s, uint32_t h, uint32_t key, const uint32_t *now) {
+    uint32_t *before = seen_of(s, h)->delivered[key];
+    bool changed = false;
+    for (uint32_t a = 0; a < s->truth.actor_count; a++) {
+        uint32_t from = before[a];
+        if (now[a] < from) {
+            base_violation(&s->base, "I3", "n%u: D of k%u's slot shrinks from %u to %u", h, key,
+                           from, now[a]);
+        }
+        if (now[a] == from) continue;
+        changed = true;
+        before[a] = now[a];
+        base_trace(&s->base, now[a], "  n%u: D of k%u: %016llx now %u", h, key,
+                   (unsigned long long)s->truth.actors[a].id, now[a]);
+        for (uint32_t n = from + 1; n <= now[a]; n++) {
+            uint32_t write = truth_find(&s->truth, a, n);
+            if (write != WRITE_NONE) judge_dot(s, h, key, write);
+        }
+    }
+    return changed;
+}
+
+static const struct truth_write *stamped(const struct sim *s, uint32_t write) {
+    return write == WRITE_NONE ? NULL : &s->truth.writes[write];
+}
+
+/* I9: two nodes that have delivered the same of a slot show the same in it. */
+static void judge_pairs(struct sim *s, uint32_t h, uint32_t key) {
+    const struct check_host *mine = seen_of(s, h);
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        const struct check_host *other = seen_of(s, o);
+        if (o == h || s->hosts[o].node == NULL || other->shows[key] == mine->shows[key]) continue;
+        size_t bytes = s->truth.actor_count * sizeof mine->delivered[key][0];
+        if (memcmp(mine->delivered[key], other->delivered[key], bytes) != 0) continue;
+        base_violation(&s->base, "I9", "n%u and n%u have delivered the same and show w%u and w%u",
+                       h, o, mine->shows[key], other->shows[key]);
+    }
+}
+
+static void judge_state(struct sim *s, uint32_t h) {
+    for (uint32_t key = 0; key < s->plan.keys; key++) {
+        uint32_t now[ACTORS_MAX];
+        delivered(s, h, key, now);
+        uint32_t before = seen_of(s, h)->shows[key], shown = check_shown(s, h, key);
+        judge_shown(s, h, key, shown, now);
+        if (judge_clock(s, h, key, now) || shown != before) judge_pairs(s, h, key);
+    }
+}
+
+/* ---- Two copies ---- */
+
+/* Is nobody there who would count as a second copy, as far as this node can know? */
+static bool is_alone(struct sim *s, uint32_t h) {
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        const struct check_host *other = seen_of(s, o);
+        bool ready = s->hosts[o].node != NULL && other->ready_since_us != 0 &&
+                     s->base.now_us > other->ready_since_us + SETTLED_US;
+        const struct peer *peer = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
+        bool listed = peer != NULL && peer_in_view(peer);
+        bool met = seen_of(s, h)->sees[o] && seen_of(s, h)->sees_boot[o] == s->hosts[o].boot_serial;
+        if (o != h && ready && listed && met) return false;
+    }
+    return true;
+}
+
+/* I8: what is answered or served is on two nodes, or its node was alone. */
+static void judge_copies(struct sim *s, uint32_t h) {
+    struct check_host *c = seen_of(s, h);
+    for (uint32_t i = 0; i < c->due_count; i++) {
+        struct truth_write *w = &s->truth.writes[c->due[i]];
+        count_boot(s, h, w);
+        if (w->boots >= 2 || w->lone || (w->lone = is_alone(s, h))) continue;
+        base_violation(&s->base, "I8", "n%u shows or acknowledges w%u, which is on one node", h,
+                       c->due[i]);
+    }
+    c->due_count = 0;
+}
+
+/* Does anybody but this host have the write? */
+static bool is_elsewhere(const struct sim *s, uint32_t h, const struct truth_write *w) {
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        bool origin = s->hosts[o].node != NULL && s->hosts[o].boot == w->boot;
+        if (o != h && (origin || has(s, o, w))) return true;
+    }
+    return false;
+}
+
+/* When the last node that has a write dies, the write is lost. It may be, if its node was alone or
+ * if several nodes died; never in a plan that kills one at a time and waits between. */
+void check_before_death(struct sim *s, uint32_t h) {
+    for (uint32_t i = 0; i < s->truth.count; i++) {
+        struct truth_write *w = &s->truth.writes[i];
+        bool here = w->has_dot && (has(s, h, w) || s->hosts[h].boot == w->boot);
+        if (!here || w->lost || is_elsewhere(s, h, w)) continue;
+        w->lost = true;
+        s->truth.lost_count++;
+        base_trace(&s->base, i, "  w%u is lost", i);
+        if (s->plan.one_at_a_time && s->plan.hosts > 1 && (w->state == WRITE_DONE || w->served)) {
+            base_violation(&s->base, "I8", "n%u dies and w%u, which was answered, is lost", h, i);
+        }
+    }
+}
+
+/* ---- Views ---- */
+
+static bool lists(const struct sim *s, uint32_t h, uint32_t o) {
+    return peers_lists(node_view(s->hosts[h].node), &s->hosts[o].address);
+}
+
+/* Both hear each other and have for a while. */
+static bool settled(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct host *x = &s->hosts[h], *y = &s->hosts[o];
+    uint64_t since = s->check.uncut_us[h][o];
+    if (since < x->changed_us) since = x->changed_us;
+    if (since < y->changed_us) since = y->changed_us;
+    if (since < x->resumed_us) since = x->resumed_us;
+    if (since < y->resumed_us) since = y->resumed_us;
+    bool passes = !s->net.cut[h][o] && !s->net.cut[o][h] && host_runs(y);
+    return passes && s->base.now_us - since > SETTLED_US;
+}
+
+void check_cut(struct sim *s, uint32_t from, uint32_t to) {
+    struct check *c = &s->check;
+    bool cut = s->net.cut[from][to] || s->net.cut[to][from];
+    uint64_t since = c->cut_us[from][to], now = s->base.now_us;
+    if (cut == (since != 0)) return;
+    if (!cut) {
+        c->uncut_us[from][to] = c->uncut_us[to][from] = now;
+        if (now - since > SETTLED_US) c->gap_us[from][to] = c->gap_us[to][from] = now;
+    }
+    c->cut_us[from][to] = c->cut_us[to][from] = cut ? now : 0;
+}
+
+/* Has a pair that was thrown apart been back for less than READMIT_MS? */
+static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct check *c = &s->check;
+    uint64_t now = s->base.now_us, gap = c->gap_us[h][o], cut = c->cut_us[h][o];
+    bool early = gap != 0 && now - gap + 2 * MS < s->plan.readmit_ms * MS;
+    return early || (cut != 0 && now - cut > SETTLED_US);
+}
+
+/* Who was thrown out is back only after READMIT_MS without a gap. */
+static void judge_view(struct sim *s, uint32_t h) {
+    struct check_host *c = seen_of(s, h);
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        if (o == h || s->hosts[o].node == NULL) continue;
+        bool now = lists(s, h, o);
+        if (c->sees_boot[o] != s->hosts[o].boot_serial) {
+            c->sees[o] = false;
+            if (now && settled(s, h, o)) {
+                c->sees[o] = true;
+                c->sees_boot[o] = s->hosts[o].boot_serial;
+            }
+        } else if (now && !c->sees[o]) {
+            if (is_too_early(s, h, o)) {
+                base_violation(&s->base, "READMIT", "n%u lists n%u again too early", h, o);
+            }
+            c->sees[o] = true;
+        } else if (!now) {
+            c->sees[o] = false;
+        }
+    }
+}
+
+void check_expected(struct sim *s, uint32_t h, uint32_t changes) {
+    const struct host *host = &s->hosts[h];
+    bool calm = (s->plan.faults & FAULTS_OF_CUT) == 0 && host->changes == changes;
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        bool fresh = s->base.now_us - s->hosts[o].changed_us < START_US + S;
+        if (o != h && (s->hosts[o].node == NULL || fresh)) calm = false;
+    }
+    if (!calm) return;
+    if (host->node != NULL && !node_ready(host->node)) {
+        base_violation(&s->base, "START", "n%u is not ready 3 s after its start", h);
+    }
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        if (o == h || lists(s, o, h) == (host->node != NULL)) continue;
+        if (host->node == NULL && seen_of(s, o)->sees_boot[h] == 0) continue; /* never heard */
+        base_violation(&s->base, "VIEW", "n%u %s n%u", o,
+                       host->node != NULL ? "does not list, 3 s after its start,"
+                                          : "still lists, 2 s after its death,",
+                       h);
+    }
+}
+
+/* ---- Turns ---- */
+
+void check_turn(struct sim *s, uint32_t h) {
+    struct check_host *c = seen_of(s, h);
+    const struct node *n = s->hosts[h].node;
+    s->check.turns++;
+    if (!node_ready(n)) {
+        c->ready_since_us = 0;
+    } else if (c->ready_since_us == 0) {
+        c->ready_since_us = s->base.now_us + 1;
+        base_trace(&s->base, h, "n%u is ready", h);
+    }
+    const struct map *map = node_map(n);
+    if (map->epoch < c->map_epoch) {
+        base_violation(&s->base, "I12", "n%u: epoch %u after %u", h, map->epoch, c->map_epoch);
+    }
+    c->map_epoch = map->epoch;
+    judge_state(s, h);
+    judge_copies(s, h);
+    judge_view(s, h);
+}
+
+/* I15: whatever waits at a node that runs comes to an end. */
+void check_pending(struct sim *s) {
+    for (uint32_t i = 0; i < s->plan.sessions; i++) {
+        const struct session *me = &s->clients.sessions[i];
+        if (!me->busy) continue;
+        const struct client_op *op = &s->clients.ops[me->op];
+        const struct host *host = &s->hosts[op->host];
+        uint64_t since =
+            op->waits_since_us > host->resumed_us ? op->waits_since_us : host->resumed_us;
+        uint64_t limit = s->plan.park_ms * MS + OP_US;
+        if (op->state != OP_AT_NODE || host->paused || s->base.now_us - since < limit) continue;
+        base_violation(&s->base, "I15", "#%u waits at n%u for more than 7 s", me->op, op->host);
+    }
+}
+
+/* ---- Answers ---- */
+
+/* Under a map that was made later an entry may go whose writer is over and that all have. */
+static bool is_pruned(const struct sim *s, const struct answer *a, uint32_t actor, uint32_t n) {
+    bool over = host_of_boot(s, s->truth.actors[actor].boot) == NULL;
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        for (uint32_t k = 0; k < s->plan.keys && s->hosts[h].node != NULL; k++) {
+            over &= s->check.hosts[h].delivered[k][actor] >= n;
+        }
+    }
+    return over && a->metadata->maps_len > 0;
+}
+
+/* I6: the metadata names all that its owner has seen. */
+static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
+                           const struct answer *a, uint32_t shown) {
+    uint32_t named[ACTORS_MAX] = {0};
+    if (a->metadata == NULL) base_violation(&s->base, "I6", "n%u: an answer without metadata", h);
+    for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
+        struct dot dot = a->metadata->clock.dots[i];
+        named[check_actor(s, h, dot.actor)] = (uint32_t)dot.n;
+    }
+    const struct truth_write *w = stamped(s, shown);
+    for (uint32_t x = 0; x < s->truth.actor_count; x++) {
+        uint32_t seen = past->seen[x];
+        if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
+        if (named[x] >= seen || is_pruned(s, a, x, seen)) continue;
+        base_violation(&s->base, "I6", "n%u: metadata names %u of actor %016llx, seen was %u", h,
+                       named[x], (unsigned long long)s->truth.actors[x].id, seen);
+    }
+    uint64_t time = past->stamp.hlc;
+    if (w != NULL && w->has_stamp) time = hlc_max(time, w->stamp.hlc);
+    if (a->metadata->time < time) {
+        base_violation(&s->base, "I6", "n%u: metadata's time is below what was seen", h);
+    }
+}
+
+/* I7: all that the client knew of is here, and nothing older than it is shown. */
+static void judge_past(struct sim *s, uint32_t h, const struct client_op *op,
+                       const struct past *past, uint32_t shown) {
+    uint32_t now[ACTORS_MAX];
+    delivered(s, h, op->key, now);
+    for (uint32_t x = 0; x < s->truth.actor_count; x++) {
+        if (now[x] >= past->seen[x]) continue;
+        base_violation(&s->base, "I7",
+                       "n%u answers for k%u, with %u of %016llx delivered; seen: %u", h, op->key,
+                       now[x], (unsigned long long)s->truth.actors[x].id, past->seen[x]);
+    }
+    uint32_t latest = past->latest[op->key];
+    if (latest != WRITE_NONE && !s->truth.writes[latest].lost && !not_older(s, shown, latest)) {
+        base_violation(&s->base, "I7", "n%u shows w%u to one who has seen w%u", h, shown, latest);
+    }
+}
+
+/* I19: what was once everywhere is never missed, even by who knows nothing. */
+static void judge_floor(struct sim *s, uint32_t h, const struct client_op *op, uint32_t shown) {
+    uint32_t floor = s->check.floor[op->key];
+    if ((s->plan.faults & FAULTS_OF_CUT) != 0 || floor == WRITE_NONE) return;
+    if (!s->truth.writes[floor].lost && !not_older(s, shown, floor)) {
+        base_violation(&s->base, "I19", "n%u shows w%u, and w%u was on the whole roster", h, shown,
+                       floor);
+    }
+}
+
+void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
+                  uint32_t shown) {
+    const struct past *past = &s->clients.sessions[op->session].past;
+    struct check_host *c = seen_of(s, h);
+    if (!node_ready(s->hosts[h].node)) {
+        base_violation(&s->base, "I14", "n%u serves and is not ready", h);
+    }
+    if (shown != WRITE_NONE) {
+        s->truth.writes[shown].served = true;
+        s->truth.writes[shown].lone |= is_alone(s, h);
+        if (c->due_count < DUE_MAX) c->due[c->due_count++] = shown;
+    }
+    judge_metadata(s, h, past, a, shown);
+    judge_past(s, h, op, past, shown);
+    if (op->kind == OP_GET) judge_floor(s, h, op, shown);
+}
+
+/* ---- Rest ---- */
+
+static void judge_rest_of(struct sim *s, uint32_t h, uint32_t first) {
+    const struct node *n = s->hosts[h].node;
+    uint64_t keys = 0, live = 0;
+    if (!node_ready(n)) base_violation(&s->base, "I10", "n%u is not ready at rest", h);
+    bool complete = true; /* with a member gone for good, what waits for the lost waits for ever */
+    for (uint32_t o = 0; o < s->plan.hosts; o++)
+        complete &= s->hosts[o].node != NULL;
+    if ((complete ? node_held_back(n) : 0) + node_under_way(n) > 0) {
+        base_violation(&s->base, "I10", "n%u: %u held back, %u under way at rest", h,
+                       node_held_back(n), node_under_way(n));
+    }
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        if (o == h || lists(s, h, o) == (s->hosts[o].node != NULL)) continue;
+        base_violation(&s->base, "I10", "n%u %s n%u at rest", h,
+                       s->hosts[o].node == NULL ? "lists the dead" : "does not list", o);
+    }
+    for (uint32_t k = 0; k < s->plan.keys; k++) {
+        uint32_t shown = check_shown(s, h, k);
+        live += shown != WRITE_NONE && !s->truth.writes[shown].is_delete;
+        size_t bytes = s->truth.actor_count * sizeof(uint32_t);
+        const struct check_host *mine = seen_of(s, h), *other = seen_of(s, first);
+        bool level = memcmp(mine->delivered[k], other->delivered[k], bytes) == 0;
+        if (level && mine->shows[k] == other->shows[k]) continue;
+        base_violation(&s->base, "I10", "at rest k%u: n%u shows w%u, n%u shows w%u%s", k, h,
+                       mine->shows[k], first, other->shows[k], level ? "" : ", other D");
+    }
+    if (!node_key_count(n, 0, &keys) || keys != live) {
+        base_violation(&s->base, "I10", "n%u counts %llu keys, there are %llu", h,
+                       (unsigned long long)keys, (unsigned long long)live);
+    }
+}
+
+void check_rest(struct sim *s) {
+    uint32_t first = HOSTS_MAX;
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        if (s->hosts[h].node == NULL) continue;
+        if (first == HOSTS_MAX) first = h;
+        judge_rest_of(s, h, first);
+    }
+}
+
+/* I18 */
+void check_history(struct sim *s) {
+    struct verdict v;
+    checker_run(&v, buffer_slice(&s->clients.history));
+    if (v.kind != VERDICT_CLEAN) {
+        struct buffer text = {0};
+        verdict_put(&text, &v, buffer_slice(&s->clients.history));
+        buffer_put_char(&text, '\0');
+        base_violation(&s->base, "I18", "%s", text.at);
+    }
+    verdict_free(&v);
+}

@@ -1,0 +1,413 @@
+/* Sessions: what clients ask, what they carry and what they saw.
+ *
+ * A session has one operation under way at a time, at any live node, and carries the metadata of
+ * its last answer as the text that it was. Now and then it forgets it, or takes that of another: a
+ * new life begins, with a name of its own in the history that the checker reads. What it truly
+ * knows is kept beside it (sim_truth.h).
+ *
+ * When a write is lost for good, who had seen it may come to see the state without it, once it was
+ * waived. No checker can know that; so the operations of such a session stand in the history as
+ * lives of their own.
+ */
+#include "sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define GIVE_UP_US    (12 * S) /* a client's own patience, with paused nodes */
+#define NO_NODE_US    (50 * MS)
+#define RETRY_US      (20 * MS) /* after a 503, on average */
+#define CALM_THINK_US (30 * MS) /* at least, on average, once nothing breaks any more */
+#define TRAVEL_US     300
+#define FRUSTRATED_US (10 * S) /* of nothing but 503s: it starts anew */
+
+static struct session *session_of(struct sim *s, const struct client_op *op) {
+    return &s->clients.sessions[op->session];
+}
+
+/* ---- The history ---- */
+
+__attribute__((format(printf, 2, 3))) static void record(struct sim *s, const char *format, ...) {
+    char line[200];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    buffer_put(&s->clients.history, (struct slice){line, (size_t)len});
+    base_trace(&s->base, hash_crc32((struct slice){line, (size_t)len}), "  history: %.*s", len - 1,
+               line);
+}
+
+static void new_life(struct sim *s, struct session *me) {
+    me->life = ++s->clients.lives;
+    me->refused_since_us = 0;
+}
+
+static void forget(struct sim *s, struct session *me) {
+    new_life(s, me);
+    me->metadata.len = 0;
+    past_clear(&me->past);
+    me->past.stamp = (struct stamp){0, 0};
+}
+
+static void take(struct sim *s, struct session *me, const struct session *other) {
+    new_life(s, me);
+    me->metadata.len = 0;
+    buffer_put(&me->metadata, buffer_slice(&other->metadata));
+    me->past = other->past;
+    if (past_is_torn(&s->truth, &me->past) || other->metadata.len == 0) return;
+    record(s, "take s%u.%u s%u.%u\n", me->name, me->life, other->name, other->life);
+}
+
+static void record_write(struct sim *s, const struct client_op *op, const char *outcome) {
+    const struct session *me = session_of(s, op);
+    if (op->kind == OP_DELETE) {
+        record(s, "delete s%u.%u k%u w%u %s\n", me->name, me->life, op->key, op->write, outcome);
+    } else {
+        record(s, "put s%u.%u k%u w%u %s\n", me->name, me->life, op->key, op->write, outcome);
+    }
+}
+
+static void record_read(struct sim *s, const struct client_op *op, uint32_t shown) {
+    const struct session *me = session_of(s, op);
+    if (shown == WRITE_NONE) {
+        record(s, "get s%u.%u k%u never\n", me->name, me->life, op->key);
+    } else {
+        const char *what = s->truth.writes[shown].is_delete ? "absent" : "found";
+        record(s, "get s%u.%u k%u %s w%u\n", me->name, me->life, op->key, what, shown);
+    }
+}
+
+/* ---- Asking ---- */
+
+void clients_init(struct sim *s) {
+    for (uint32_t i = 0; i < s->plan.sessions; i++) {
+        struct session *me = &s->clients.sessions[i];
+        me->name = i;
+        forget(s, me);
+        base_at(&s->base, base_below(&s->base, S), EVENT_SESSION, i, 0);
+    }
+}
+
+void clients_free(struct sim *s) {
+    for (uint32_t i = 0; i < SESSIONS_MAX; i++)
+        buffer_free(&s->clients.sessions[i].metadata);
+    free(s->clients.ops);
+    buffer_free(&s->clients.history);
+    claim_free(&s->clients.claim);
+}
+
+static uint32_t new_op(struct sim *s, struct client_op op) {
+    struct clients *c = &s->clients;
+    if (c->count == c->cap) {
+        c->cap = c->cap == 0 ? 256 : c->cap * 2;
+        c->ops = bytes_realloc(c->ops, c->cap * sizeof *c->ops);
+    }
+    c->ops[c->count] = op;
+    return c->count++;
+}
+
+static enum op_kind pick_kind(struct sim *s, uint32_t host, uint32_t key) {
+    uint64_t dice = base_below(&s->base, 1000);
+    bool may_delete = truth_may_delete(&s->truth, key, s->hosts[host].boot);
+    if (dice < s->plan.get_permille) return OP_GET;
+    return dice < s->plan.get_permille + s->plan.delete_permille && may_delete ? OP_DELETE : OP_PUT;
+}
+
+static void ask(struct sim *s, uint32_t session, enum op_kind kind, uint32_t h, uint32_t key) {
+    struct session *me = &s->clients.sessions[session];
+    uint32_t write = WRITE_NONE;
+    if (kind != OP_GET) {
+        write = truth_send(&s->truth, kind == OP_DELETE, key, h, s->hosts[h].boot, &me->past);
+    }
+    uint32_t op = new_op(s, (struct client_op){
+                                .kind = kind,
+                                .session = session,
+                                .host = h,
+                                .key = key,
+                                .write = write,
+                                .boot_serial = s->hosts[h].boot_serial,
+                                .sent_us = s->base.now_us,
+                                .waits_since_us = s->base.now_us,
+                            });
+    me->busy = true;
+    me->op = op;
+    static const char *const verbs[] = {"get", "put", "delete"};
+    base_trace(&s->base, op, "s%u.%u asks n%u: %s k%u%s%.0u (#%u) %.*s", me->name, me->life, h,
+               verbs[kind], key, kind == OP_GET ? "" : " w", kind == OP_GET ? 0 : write, op,
+               (int)me->metadata.len, me->metadata.len == 0 ? "" : me->metadata.at);
+    net_push(&s->base, &s->net, h, (struct net_item){ITEM_REQUEST, op, 0});
+    base_at(&s->base, s->base.now_us + GIVE_UP_US, EVENT_SESSION, session, op + 1);
+}
+
+static void next_step(struct sim *s, uint32_t session) {
+    uint64_t least = s->clients.sessions[session].refused_since_us != 0   ? RETRY_US
+                     : s->phase == PHASE_HEALED || s->phase == PHASE_CALM ? CALM_THINK_US
+                                                                          : 0;
+    uint64_t think = base_below(&s->base, 2 * (s->plan.think_us + least) + 1);
+    base_at(&s->base, s->base.now_us + TRAVEL_US + think, EVENT_SESSION, session, 0);
+}
+
+/* A live node; HOSTS_MAX: there is none. */
+static uint32_t pick_host(struct sim *s) {
+    uint32_t live[HOSTS_MAX], count = 0;
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        if (s->hosts[h].node != NULL) live[count++] = h;
+    }
+    return count == 0 ? HOSTS_MAX : live[base_below(&s->base, count)];
+}
+
+static void change_life(struct sim *s, uint32_t session) {
+    struct session *me = &s->clients.sessions[session];
+    bool frustrated =
+        me->refused_since_us != 0 && s->base.now_us - me->refused_since_us > FRUSTRATED_US;
+    if (base_chance(&s->base, s->plan.forget_permille) ||
+        (frustrated && base_chance(&s->base, 100))) {
+        forget(s, me);
+    } else if (base_chance(&s->base, s->plan.take_permille)) {
+        uint32_t other = (uint32_t)base_below(&s->base, s->plan.sessions);
+        if (other != session) take(s, me, &s->clients.sessions[other]);
+    }
+}
+
+/* At the very end each session reads every key at every live node. */
+static void final_step(struct sim *s, uint32_t session) {
+    uint32_t hosts = s->plan.hosts, keys = s->plan.keys, per_session = hosts * keys;
+    uint32_t *done = &s->clients.finals;
+    while (*done < per_session * s->plan.sessions && *done / per_session == session) {
+        uint32_t at = (*done)++ % per_session;
+        if (s->hosts[at / keys].node == NULL) continue;
+        ask(s, session, OP_GET, at / keys, at % keys);
+        return;
+    }
+    if (*done == per_session * s->plan.sessions) {
+        base_at(&s->base, s->base.now_us, EVENT_PHASE, PHASE_OVER, 0);
+    } else {
+        base_at(&s->base, s->base.now_us, EVENT_SESSION, session + 1, 0);
+    }
+}
+
+static void random_step(struct sim *s, uint32_t session) {
+    if (s->clients.count >= s->plan.operations_max && s->phase == PHASE_FAULTS) {
+        base_at(&s->base, s->base.now_us + 300 * MS, EVENT_SESSION, session, 0);
+        return;
+    }
+    change_life(s, session);
+    uint32_t h = pick_host(s), key = (uint32_t)base_below(&s->base, s->plan.keys);
+    if (h == HOSTS_MAX) {
+        base_at(&s->base, s->base.now_us + NO_NODE_US, EVENT_SESSION, session, 0);
+        return;
+    }
+    enum op_kind kind = pick_kind(s, h, key);
+    ask(s, session, kind, h, key);
+    if (kind != OP_GET) fault_behind_write(s, h);
+}
+
+void client_step(struct sim *s, uint32_t session) {
+    if (s->clients.sessions[session].busy || s->phase == PHASE_OVER) return;
+    if (s->phase == PHASE_REST) {
+        final_step(s, session);
+    } else if (s->phase != PHASE_QUIET) {
+        random_step(s, session);
+    }
+}
+
+/* ---- At the node ---- */
+
+static struct slice value_of(struct sim *s, const struct client_op *op, struct buffer *out) {
+    if (op->kind != OP_PUT) return (struct slice){0};
+    buffer_put(out, SLICE("\"w"));
+    buffer_put_u64(out, op->write);
+    if (s->plan.value_bytes > 0) buffer_put_char(out, '.');
+    while (out->len < s->plan.value_bytes)
+        buffer_put_char(out, 'x');
+    buffer_put_char(out, '"');
+    return buffer_slice(out);
+}
+
+void client_submit(struct sim *s, uint32_t h, uint32_t number) {
+    struct client_op *op = &s->clients.ops[number];
+    if (op->state != OP_TRAVELS) return;
+    struct session *me = session_of(s, op);
+    struct node *n = s->hosts[h].node;
+    struct claim *claim = &s->clients.claim;
+    struct buffer value = {0};
+    claim_clear(claim);
+    if (me->metadata.len > 0) {
+        struct json_reader r = json_reader_of(buffer_slice(&me->metadata));
+        node_read_claim(n, claim, &r);
+        if (!json_finish(&r) || claim->form == CLAIM_BAD) {
+            base_violation(&s->base, "I6", "metadata that we issued is refused: %.*s",
+                           (int)me->metadata.len, me->metadata.at);
+        }
+    }
+    struct op request = {op->kind, s->key_names[op->key], value_of(s, op, &value), claim};
+    struct answer answer;
+    op->state = OP_AT_NODE;
+    op->waits_since_us = s->base.now_us;
+    enum node_taken taken = node_submit(n, number, &request, &answer);
+    base_trace(&s->base, (uint64_t)taken, "n%u takes #%u: %s", h, number,
+               taken == NODE_ANSWERED ? "answered"
+               : taken == NODE_PARKED ? "parked"
+                                      : "under way");
+    if (taken == NODE_ANSWERED) client_answered(s, h, number, &answer);
+    buffer_free(&value);
+}
+
+/* The operation has no answer; a write may have happened. */
+static void end_unanswered(struct sim *s, struct client_op *op) {
+    if (op->write != WRITE_NONE) {
+        s->truth.writes[op->write].state = WRITE_UNKNOWN;
+        record_write(s, op, "unknown");
+    }
+    op->state = OP_OVER;
+    session_of(s, op)->busy = false;
+    next_step(s, op->session);
+}
+
+void client_hang_up(struct sim *s, uint32_t session, uint32_t number) {
+    struct client_op *op = &s->clients.ops[number];
+    if (!s->clients.sessions[session].busy || s->clients.sessions[session].op != number) return;
+    base_trace(&s->base, number, "s%u hangs up: #%u", session, number);
+    bool at_node = op->state == OP_AT_NODE;
+    end_unanswered(s, op);
+    if (!at_node) return;
+    op->state = OP_ABANDONED;
+    net_push(&s->base, &s->net, op->host, (struct net_item){ITEM_GIVE_UP, number, 0});
+}
+
+void client_give_up(struct sim *s, uint32_t h, uint32_t number) {
+    struct client_op *op = &s->clients.ops[number];
+    if (op->state != OP_ABANDONED || op->boot_serial != s->hosts[h].boot_serial) return;
+    node_cancel(s->hosts[h].node, number);
+    op->state = OP_OVER;
+}
+
+void clients_host_died(struct sim *s, uint32_t h) {
+    for (uint32_t i = 0; i < s->plan.sessions; i++) {
+        struct session *me = &s->clients.sessions[i];
+        if (me->busy && s->clients.ops[me->op].host == h) {
+            end_unanswered(s, &s->clients.ops[me->op]);
+        }
+    }
+}
+
+/* ---- Answers ---- */
+
+static const char *status_name(enum node_status status) {
+    static const char *const names[] = {"found",  "created", "replaced",       "deleted",
+                                        "no key", "not yet", "cannot forward", "memory limit"};
+    return (size_t)status < sizeof names / sizeof *names ? names[status] : "?";
+}
+
+static bool is_served(enum node_status status) {
+    return status == NODE_FOUND || status == NODE_CREATED || status == NODE_REPLACED ||
+           status == NODE_DELETED || status == NODE_NO_KEY;
+}
+
+/* 503 and 507: no operation. I16: in calm times only for what was lost. */
+static void on_refusal(struct sim *s, const struct client_op *op, const struct answer *a) {
+    struct session *me = session_of(s, op);
+    s->clients.refused++;
+    if (op->write != WRITE_NONE) {
+        s->truth.writes[op->write].state = WRITE_REFUSED;
+        record_write(s, op, "refused");
+        if (s->truth.writes[op->write].has_dot) {
+            base_violation(&s->base, "I4", "w%u is refused, and yet it exists", op->write);
+        }
+    }
+    enum phase from = s->plan.park_ms > 0 ? PHASE_CALM : PHASE_REST; /* writes take a moment */
+    bool calm = s->phase >= from && op->sent_us >= s->healed_us;
+    if (calm && !past_is_torn(&s->truth, &me->past)) {
+        base_violation(&s->base, "I16", "n%u still answers s%u \"%s\", missing %.*s", op->host,
+                       op->session, status_name(a->status), (int)a->missing.len,
+                       a->missing.len == 0 ? "" : a->missing.at);
+    }
+    if (me->refused_since_us == 0) me->refused_since_us = s->base.now_us;
+}
+
+/* The node's own actor has put it under the number that the metadata now names. */
+static void name_write(struct sim *s, uint32_t h, const struct client_op *op,
+                       const struct answer *a) {
+    const struct actors *as = node_actors(s->hosts[h].node);
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < actors_count(as); i++) {
+        const struct actor *actor = actors_get(as, i);
+        if (actor->boot != s->hosts[h].boot) continue;
+        n = vclock_get(&a->metadata->clock, i);
+        if (n > 0) truth_name(&s->base, &s->truth, op->write, check_actor(s, h, i), n);
+        if (n > 0) check_named(s, op->write);
+    }
+    if (!s->truth.writes[op->write].has_dot) {
+        base_violation(&s->base, "I6", "n%u: the answer to the write w%u does not name it", h,
+                       op->write);
+    }
+}
+
+/* What the answer told of: the write itself, or what a read found. */
+static uint32_t what_was_shown(struct sim *s, uint32_t h, const struct client_op *op,
+                               const struct answer *a) {
+    bool wrote =
+        a->status == NODE_CREATED || a->status == NODE_REPLACED || a->status == NODE_DELETED;
+    if (wrote) {
+        s->truth.writes[op->write].state = WRITE_DONE;
+        name_write(s, h, op, a);
+        check_shown(s, h, op->key);
+        return op->write;
+    }
+    if (op->write != WRITE_NONE) s->truth.writes[op->write].state = WRITE_REFUSED;
+    uint32_t shown = check_shown(s, h, op->key);
+    bool absent = shown == WRITE_NONE || s->truth.writes[shown].is_delete;
+    if (absent != (a->status == NODE_NO_KEY)) {
+        base_violation(&s->base, "I2", "n%u answers \"%s\" and has w%u", h, status_name(a->status),
+                       shown);
+    }
+    return shown;
+}
+
+static void on_served(struct sim *s, uint32_t h, const struct client_op *op,
+                      const struct answer *a) {
+    struct session *me = session_of(s, op);
+    uint32_t shown = what_was_shown(s, h, op, a);
+    check_answer(s, h, op, a, shown);
+    bool torn = past_is_torn(&s->truth, &me->past);
+    if (torn) new_life(s, me);
+    if (shown != WRITE_NONE && shown == op->write) {
+        record_write(s, op, "ok");
+    } else {
+        record_read(s, op, shown);
+    }
+    if (torn) {
+        for (uint32_t k = 0; k < KEYS_MAX; k++)
+            me->past.latest[k] = WRITE_NONE;
+    }
+    if (shown != WRITE_NONE) past_add(&s->truth, &me->past, shown);
+    me->metadata.len = 0;
+    metadata_put(&me->metadata, a->metadata, node_actors(s->hosts[h].node));
+    me->refused_since_us = 0;
+    s->clients.answered++;
+}
+
+void client_answered(struct sim *s, uint32_t h, uint64_t token, const struct answer *a) {
+    struct client_op *op = token < s->clients.count ? &s->clients.ops[token] : NULL;
+    if (op != NULL && op->state == OP_ABANDONED) {
+        op->state = OP_OVER;
+        return;
+    }
+    if (op == NULL || op->state != OP_AT_NODE || op->boot_serial != s->hosts[h].boot_serial) {
+        base_violation(&s->base, "I15", "n%u answers #%llu, which does not wait there", h,
+                       (unsigned long long)token);
+    }
+    base_trace(&s->base, (uint64_t)a->status, "n%u answers #%llu: %s %.*s", h,
+               (unsigned long long)token, status_name(a->status), (int)a->missing.len,
+               a->missing.len == 0 ? "" : a->missing.at);
+    op->state = OP_OVER;
+    if (is_served(a->status)) {
+        on_served(s, h, op, a);
+    } else {
+        on_refusal(s, op, a);
+    }
+    session_of(s, op)->busy = false;
+    next_step(s, op->session);
+}
