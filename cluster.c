@@ -97,10 +97,12 @@ static void decide_map(struct cluster *c) {
 
 /* ---- Proposing maps ---- */
 
+/* Of the nodes in view that could propose a map: a newcomer cannot. */
 static bool is_lowest_in_view(const struct cluster *c) {
     for (uint32_t i = 0; i < c->peers.count; i++) {
         const struct peer *p = c->peers.list[i];
-        if (peer_in_view(p)) return p->state == PEER_SELF;
+        if (p->state == PEER_SELF) return true;
+        if (peer_in_view(p) && p->row.synced && map_has_node(c->map, &p->address)) return false;
     }
     return false;
 }
