@@ -224,6 +224,8 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
         uint32_t actor = actors_find_id(r->actors, w.dot.actor_id);
         if (actor == ACTOR_NONE || shard_slot(w.key) != m->slot) return false;
         replica_merge(r, &w, actor, NULL);
+        bool recent = w.dot.n + CATCHUP_FRONTIER > vclock_get(clock, actor);
+        if (recent) replica_leave_trail(r, (struct dot){actor, w.dot.n}, m->slot);
         rest = (struct slice){rest.at + frame.bytes, rest.len - frame.bytes};
     }
     parts_join_slot(&r->parts, m->slot, clock);
