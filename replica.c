@@ -441,14 +441,14 @@ static void hold_back(struct replica *r, const struct incoming *in, struct slice
     r->stats.held_total++;
 }
 
-/* Only the first of each actor can be next. True: something was delivered. */
+/* Only the first of each actor can be next, so only those are read: there may be thousands behind
+ * them, and this runs for each delivery. True: something was delivered. */
 static bool release_round(struct replica *r) {
     bool delivered = false;
     for (uint32_t i = 0; i < r->held_count;) {
         struct dot missing;
-        bool first = replica_held_is_first(r, i);
         struct incoming in = understand_kept(r, r->held[i]);
-        enum verdict verdict = first ? judge(r, &in, &missing) : HAS_GAP;
+        enum verdict verdict = judge(r, &in, &missing);
         if (verdict == IS_NEXT) {
             deliver(r, &in, NULL);
             keep_in_ring(r, take_held(r, i));
@@ -457,7 +457,7 @@ static bool release_round(struct replica *r) {
             if (verdict == IS_HERE) parts_deliver(&r->parts, in.slot, in.dot);
             free(take_held(r, i));
         } else {
-            i++;
+            i = held_place(r, (struct dot){in.dot.actor + 1, 0});
         }
     }
     return delivered;

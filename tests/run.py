@@ -6,6 +6,7 @@
   tidy      formatting, function length, banned calls, layers, names in the docs
   sim       tests/sim.c: a whole cluster from a seed, 1 to 10000 and tests/sim_seeds.txt; some with ASan
   contract  tests/contract: the real binary through the REST contract and through bad input
+  group     tests/group: several real processes that replicate, are killed, frozen and cut off
   fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
 
 `run.py unit contract` runs just those. What this machine cannot run is said and passed over.
@@ -112,6 +113,11 @@ def contract(tally):
         count(tally, "contract", [sys.executable, "tests/contract/run.py"])
 
 
+def group(tally):
+    if build(tally, "asan", ["all", "unit"]):
+        count(tally, "group", [sys.executable, "tests/group/run.py"])
+
+
 def fuzz(tally):
     seconds = os.environ.get("FUZZ_SECONDS")
     if not seconds:
@@ -135,7 +141,8 @@ def fuzz(tally):
             print(result.stdout[-8000:])
 
 
-STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "contract": contract, "fuzz": fuzz}
+STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "contract": contract, "group": group,
+         "fuzz": fuzz}
 
 
 def main(names):
