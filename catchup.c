@@ -257,7 +257,6 @@ bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body) {
 static void become_synced(struct replica *r, bool provisional) {
     r->synced = true;
     r->provisional = provisional;
-    replica_actor(r); /* before the first row that says so; see catchup_is_gone() */
     r->peers->rows_due = true;
     r->progress++;
     notes_put(r->notes,
@@ -364,17 +363,6 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
               &actor->node);
     replica_release_held(r);
     return true;
-}
-
-/* Who is synced has introduced its actor, so an actor that is not known when all are is none of
- * theirs; and if anybody had anything of it, it would have been introduced, too. */
-bool catchup_is_gone(const struct replica *r, const struct address *node) {
-    bool is_member = address_compare(node, &r->peers->self) == 0;
-    for (uint32_t i = 0; i < r->mate_count; i++) {
-        if (r->mates[i]->actor == ACTOR_NONE) return false;
-        is_member = is_member || address_compare(node, &r->mates[i]->address) == 0;
-    }
-    return is_member && r->group != 0 && is_quorate(r);
 }
 
 /* What is held back may wait for what is lost. */

@@ -29,10 +29,6 @@ bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body);
  * it from now on. */
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot);
 
-/* An actor of that node of which this one has never heard: is it gone, with all it wrote? Never
- * true of a node outside the group. */
-bool catchup_is_gone(const struct replica *r, const struct address *node);
-
 void catchup_tick(struct replica *r);
 void catchup_end_turn(struct replica *r); /* asks, and sends images */
 

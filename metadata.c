@@ -295,16 +295,6 @@ void metadata_put_missing_map(struct buffer *items, struct map_ref ref) {
     buffer_put_char(items, '"');
 }
 
-bool metadata_next_missing(struct slice *items, struct slice *item, struct address *node) {
-    *item = slice_cut(items, ',');
-    if (item->len == 0) return false;
-    struct slice address = {item->at + 1, item->len - 1};
-    const char *error = address_parse(slice_cut(&address, '#'), node);
-    assert(error == NULL); /* the label was read by is_label() */
-    (void)error;
-    return true;
-}
-
 /* ---- Packing ---- */
 
 static void put_raw(struct buffer *out, const void *bytes, size_t len) {

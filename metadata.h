@@ -71,9 +71,6 @@ void metadata_put(struct buffer *out, const struct metadata *m, const struct act
 void metadata_put_missing(struct buffer *items, struct slice label, uint64_t n);
 void metadata_put_missing_map(struct buffer *items, struct map_ref ref);
 
-/* Cuts the next item off such an array; false: there is none. `node` is where its actor lives. */
-bool metadata_next_missing(struct slice *items, struct slice *item, struct address *node);
-
 /* What a stored version of `actor` keeps of the metadata it was written with: the maps and all
  * entries but that of the actor itself, which follows from the version's own dot. (Entries of the
  * same group do not follow from it: with D kept slot by slot, a slot may have the dot and not yet

@@ -158,24 +158,12 @@ void node_read_claim(const struct node *n, struct claim *c, struct json_reader *
     claim_read(c, r, n->cluster.actors, hlc_latest_acceptable(n->replica->hlc, n->wall_ms));
 }
 
-/* Actors that are not in the registry: they are missing, unless they are gone with all they wrote.
- */
-static void put_unknown(struct node *n, const struct claim *c) {
-    struct slice items = buffer_slice(&c->unknown), item;
-    struct address node;
-    while (metadata_next_missing(&items, &item, &node)) {
-        if (catchup_is_gone(n->replica, &node)) continue;
-        if (n->missing.len > 0) buffer_put_char(&n->missing, ',');
-        buffer_put(&n->missing, item);
-    }
-}
-
 /* True when everything that the claim names and that concerns the slot is here, or proven lost;
  * otherwise what is missing stands in n->missing. Entries of other groups are never waited for. */
 static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
     const struct vclock *here = replica_clock(n->replica, slot);
     n->missing.len = 0;
-    put_unknown(n, c);
+    buffer_put(&n->missing, buffer_slice(&c->unknown));
     for (uint32_t i = 0; i < c->metadata.maps_len; i++) {
         if (!cluster_knows_map(&n->cluster, c->metadata.maps[i])) {
             metadata_put_missing_map(&n->missing, c->metadata.maps[i]);

@@ -76,15 +76,6 @@ static bool not_older(const struct sim *s, uint32_t shown, uint32_t than) {
     return shown != WRITE_NONE && !stamp_less(s->truth.writes[shown].stamp, w->stamp);
 }
 
-/* Nobody can have the writes of the actor from `above` up to `n` any more. */
-static bool are_lost(const struct sim *s, uint32_t actor, uint32_t above, uint32_t n) {
-    for (uint32_t i = above + 1; i <= n; i++) {
-        uint32_t write = truth_find(&s->truth, actor, i);
-        if (write == WRITE_NONE || !s->truth.writes[write].lost) return false;
-    }
-    return true;
-}
-
 /* I1: what a version depends on is here. I2: so is it. The shown version never gets older. */
 static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
                         const uint32_t *clock) {
@@ -101,7 +92,7 @@ static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
                        shown, w->n, clock[w->actor]);
     }
     for (uint32_t a = 0; a < s->truth.actor_count; a++) {
-        if (clock[a] >= w->past.seen[a] || are_lost(s, a, clock[a], w->past.seen[a])) continue;
+        if (clock[a] >= w->past.seen[a]) continue;
         base_violation(&s->base, "I1", "n%u has w%u, which depends on %u of actor %016llx, not %u",
                        h, shown, w->past.seen[a], (unsigned long long)s->truth.actors[a].id,
                        clock[a]);
@@ -423,7 +414,6 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
         uint32_t seen = past->seen[x];
         if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
         if (named[x] >= seen || is_pruned(s, a, x, seen)) continue;
-        if (are_lost(s, x, named[x], seen)) continue;
         base_violation(&s->base, "I6", "n%u: metadata names %u of actor %016llx, seen was %u", h,
                        named[x], (unsigned long long)s->truth.actors[x].id, seen);
     }
@@ -440,7 +430,7 @@ static void judge_past(struct sim *s, uint32_t h, const struct client_op *op,
     uint32_t now[ACTORS_MAX];
     delivered(s, h, op->key, now);
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
-        if (now[x] >= past->seen[x] || are_lost(s, x, now[x], past->seen[x])) continue;
+        if (now[x] >= past->seen[x]) continue;
         base_violation(&s->base, "I7",
                        "n%u answers for k%u, with %u of %016llx delivered; seen: %u", h, op->key,
                        now[x], (unsigned long long)s->truth.actors[x].id, past->seen[x]);
