@@ -290,7 +290,7 @@ static void judge_synced(struct replica *r) {
             level = level && !lacks(r, &p->row);
         }
     }
-    bool waited = r->peers->now_ms >= r->joined_ms + CATCHUP_LEVEL_MS;
+    bool waited = peers_awake_ms(r->peers) >= r->joined_ms + CATCHUP_LEVEL_MS;
     if (any_synced ? has_targets : level && (all_reached || waited)) {
         become_synced(r, !any_synced && !all_reached);
     }
