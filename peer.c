@@ -448,7 +448,9 @@ void peers_on_refused(struct peers *ps, struct link *l, struct slice body) {
 
 void peers_break(struct peers *ps, struct link *l, const char *why) {
     struct peer *p = l->peer;
-    if (why != NULL) notes_put(ps->notes, why, p == NULL ? NULL : &p->address);
+    if (why != NULL && p != NULL) notes_put(ps->notes, why, &p->address);
+    if (why != NULL && p == NULL)
+        notes_put(ps->notes, "peer: a stranger's call made no sense", NULL);
     if (p != NULL && p->to == l) p->dial_ms = ps->now_ms + PEER_REDIAL_MS;
     close_link(l);
 }
