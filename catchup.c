@@ -169,7 +169,7 @@ static void send_images(struct replica *r, struct peer *p) {
     struct link *l = p->to;
     if (replica_output(r, p) == NULL || !l->images_due) return;
     uint32_t slot = slots_next(&l->images, 0);
-    for (; slot < SHARD_SLOTS && l->out.len - l->out_sent < CATCHUP_IMAGES_BYTES_MAX;
+    for (; slot < SHARD_SLOTS && link_unsent_bytes(l) < CATCHUP_IMAGES_BYTES_MAX;
          slot = slots_next(&l->images, slot)) {
         slots_remove(&l->images, slot);
         if (parts_clock(&r->parts, slot) != NULL) put_image(r, l, slot);
@@ -181,7 +181,7 @@ bool catchup_has_more_to_send(const struct replica *r) {
     for (uint32_t i = 0; i < r->mate_count; i++) {
         const struct link *l = r->mates[i]->to;
         bool due = l != NULL && l->state == LINK_OPEN && l->images_due;
-        if (due && l->out.len - l->out_sent < CATCHUP_IMAGES_BYTES_MAX) return true;
+        if (due && link_unsent_bytes(l) < CATCHUP_IMAGES_BYTES_MAX) return true;
     }
     return false;
 }
