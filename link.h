@@ -1,4 +1,6 @@
-/* A link: one TCP connection between two nodes, as the core sees it.
+/* A link: one TCP connection between two nodes, as the core sees it. Each node sends on the link
+ * that it dialled and receives on the one that the other dialled; backwards goes only the answer to
+ * the handshake.
  *
  * Here is what concerns that connection alone: how far it has come, and the bytes that wait to be
  * sent. Whom it leads to and when it opens and ends is peer.h's to say, and what goes through it

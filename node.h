@@ -68,10 +68,9 @@ void node_cancel(struct node *n, uint64_t token);
 
 /* ---- Links: the connections between nodes ----
  *
- * A link is one TCP connection. Each node sends on the link that it dialled and receives on the one
- * that the other dialled; backwards goes only the answer to the handshake. The shell moves the
- * bytes, the node decides what they mean, whom to dial and what to close. A link belongs to the
- * node; after node_link_closed(), and after the order LINK_CLOSE was taken, it is gone. */
+ * The shell moves the bytes, the node decides what they mean, whom to dial and what to close. A
+ * link belongs to the node; after node_link_closed(), and after the order LINK_CLOSE was taken, it
+ * is gone. */
 
 struct link *node_link_accepted(struct node *n); /* somebody has connected to the peer port */
 void node_link_connected(struct node *n, struct link *l); /* LINK_DIAL has succeeded */
