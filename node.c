@@ -538,7 +538,7 @@ const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
 }
 
 uint32_t node_held_back(const struct node *n) {
-    return n->replica->held_count;
+    return n->replica->held.count;
 }
 
 uint32_t node_under_way(const struct node *n) {
