@@ -45,22 +45,9 @@ void replica_init(struct replica *r, const struct replica_config *config, uint64
     parts_init(&r->parts);
 }
 
-void under_way_free(struct under_way *u) {
-    free(u->write);
-    metadata_free(&u->seen);
-    free(u);
-}
-
-static void free_under_way(struct under_way *list) {
-    for (struct under_way *u = list, *next; u != NULL; u = next) {
-        next = u->next;
-        under_way_free(u);
-    }
-}
-
 void replica_free(struct replica *r) {
-    free_under_way(r->under_way);
-    free_under_way(r->done);
+    under_way_free_list(r->under_way);
+    under_way_free_list(r->done);
     ring_free(&r->ring);
     held_free(&r->held);
     trail_free(&r->trail);
@@ -414,16 +401,15 @@ static struct slice encode(struct replica *r, struct dot dot, uint64_t hlc, stru
 
 void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
                          bool is_delete, uint64_t hlc, const struct metadata *seen) {
-    struct incoming in = {.dot = {replica_actor(r), ++r->assigned}, .slot = shard_slot(key)};
-    struct under_way *u = bytes_alloc(sizeof *u);
-    *u = (struct under_way){.token = token, .n = in.dot.n, .slot = in.slot, .is_delete = is_delete};
-    metadata_copy(&u->seen, seen);
-    u->write = kept_create(in.dot, in.slot, encode(r, in.dot, hlc, key, value, is_delete, seen));
+    struct dot dot = {replica_actor(r), ++r->assigned};
+    struct slice frame = encode(r, dot, hlc, key, value, is_delete, seen);
+    struct kept *write = kept_create(dot, shard_slot(key), frame);
+    struct under_way *u = under_way_create(write, token, is_delete, seen);
     *r->under_way_end = u;
     r->under_way_end = &u->next;
     r->under_way_count++;
     r->hlc = hlc_max(r->hlc, hlc);
-    broadcast(r, kept_frame(u->write));
+    broadcast(r, kept_frame(write));
     if (replica_is_alone(r)) replica_deliver_own(r, r->assigned);
 }
 
@@ -447,10 +433,8 @@ struct under_way *replica_take_done(struct replica *r) {
 }
 
 void replica_cancel(struct replica *r, uint64_t token) {
-    for (struct under_way *u = r->under_way; u != NULL; u = u->next)
-        u->cancelled = u->cancelled || u->token == token;
-    for (struct under_way *u = r->done; u != NULL; u = u->next)
-        u->cancelled = u->cancelled || u->token == token;
+    under_way_cancel(r->under_way, token);
+    under_way_cancel(r->done, token);
 }
 
 /* ---- Frames ---- */

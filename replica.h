@@ -22,23 +22,9 @@
 #include "metadata.h"
 #include "peer.h"
 #include "store.h"
+#include "under_way.h"
 
 #define REPLICA_PULL_MS 300 /* a pull that brings nothing for this long is over */
-
-/* A write of this node that a client may wait for. */
-struct under_way {
-    struct under_way *next;
-    struct kept *write; /* owned until it is delivered */
-    uint64_t token;
-    uint64_t n;     /* the number of the write */
-    uint32_t slot;  /* of its key */
-    bool cancelled; /* nobody waits for the answer */
-    bool is_delete;
-    bool replaced;        /* once delivered: there was a value before */
-    struct metadata seen; /* by the client; once delivered: the write and what it met, too */
-};
-
-void under_way_free(struct under_way *u);
 
 struct replica_stats {
     uint64_t sent, delivered, held_total, superseded, pulls, images_sent, images_taken, waived;
