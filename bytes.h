@@ -58,6 +58,13 @@ void buffer_put_hex32(struct buffer *b, uint32_t n); /* 8 lower-case digits */
 void buffer_put_hex64(struct buffer *b, uint64_t n); /* 16 */
 void buffer_free(struct buffer *b);                  /* the empty buffer again; may be reused */
 
+/* Where the next bytes go; they count as written. */
+static inline char *buffer_grow(struct buffer *b, size_t bytes) {
+    if (b->cap - b->len < bytes) buffer_reserve(b, bytes);
+    b->len += bytes;
+    return b->at + b->len - bytes;
+}
+
 static inline void buffer_put(struct buffer *b, struct slice s) {
     if (b->cap - b->len < s.len) buffer_reserve(b, s.len);
     if (s.len != 0) memcpy(b->at + b->len, s.at, s.len);

@@ -22,12 +22,12 @@
 static void put_held(const struct replica *r, struct wire_row_writer *w) {
     static const uint8_t no_slots[WIRE_SLOTS_BYTES];
     uint32_t firsts = 0;
-    for (uint32_t i = 0; i < r->held_count; i++)
-        firsts += replica_held_is_first(r, i);
+    for (uint32_t i = 0; i < r->held.count; i++)
+        firsts += held_is_first(&r->held, i);
     wire_begin_part(w->out, no_slots, 0, firsts);
-    for (uint32_t i = 0; i < r->held_count; i++) {
-        if (!replica_held_is_first(r, i)) continue;
-        struct dot dot = replica_held_dot(r, i);
+    for (uint32_t i = 0; i < r->held.count; i++) {
+        if (!held_is_first(&r->held, i)) continue;
+        struct dot dot = r->held.list[i]->dot;
         wire_put_dot(w->out, (struct wire_dot){actors_get(r->actors, dot.actor)->id, dot.n});
     }
     wire_count_part(w);
@@ -52,7 +52,7 @@ void catchup_put_parts(struct replica *r, struct wire_row_writer *w) {
         row_put_part(w->out, &r->parts.list[i], r->group, r->synced, r->actors);
         wire_count_part(w);
     }
-    if (r->held_count > 0) put_held(r, w);
+    if (r->held.count > 0) put_held(r, w);
 }
 
 static bool lacks(const struct replica *r, const struct row *row) {
@@ -104,7 +104,7 @@ static bool sort_asked_parts(struct replica *r, struct link *l, struct wire_pull
         struct slots slots;
         row_read_slots(&slots, part.slots);
         bool known = row_read_dots(&theirs, part.dots, r->actors);
-        if (known && vclock_covers(&theirs, &r->trimmed)) {
+        if (known && vclock_covers(&theirs, &r->ring.trimmed)) {
             if (*by_ring)
                 vclock_meet(behind, &theirs);
             else
@@ -133,7 +133,7 @@ bool catchup_on_pull(struct replica *r, struct peer *from, struct slice body) {
     from->to->images = (struct slots){0};
     from->to->asked_map_id = m.map_id;
     bool good = sort_asked_parts(r, from->to, &m, &behind, &by_ring);
-    if (good && by_ring) replica_put_ring(r, out, &behind);
+    if (good && by_ring) ring_put(&r->ring, out, &behind);
     from->to->images_due = good && slots_next(&from->to->images, 0) < SHARD_SLOTS;
     vclock_free(&behind);
     return good;
@@ -183,7 +183,7 @@ static void send_images(struct replica *r, struct peer *p) {
     struct link *l = p->to;
     if (replica_output(r, p) == NULL || !l->images_due) return;
     uint32_t slot = slots_next(&l->images, 0);
-    for (; slot < SHARD_SLOTS && l->out.len - l->out_sent < CATCHUP_IMAGES_BYTES_MAX;
+    for (; slot < SHARD_SLOTS && link_unsent_bytes(l) < CATCHUP_IMAGES_BYTES_MAX;
          slot = slots_next(&l->images, slot)) {
         slots_remove(&l->images, slot);
         if (parts_clock(&r->parts, slot) != NULL) put_image(r, l, slot);
@@ -195,7 +195,7 @@ bool catchup_has_more_to_send(const struct replica *r) {
     for (uint32_t i = 0; i < r->mate_count; i++) {
         const struct link *l = r->mates[i]->to;
         bool due = l != NULL && l->state == LINK_OPEN && l->images_due;
-        if (due && l->out.len - l->out_sent < CATCHUP_IMAGES_BYTES_MAX) return true;
+        if (due && link_unsent_bytes(l) < CATCHUP_IMAGES_BYTES_MAX) return true;
     }
     return false;
 }
@@ -239,11 +239,11 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
         if (actor == ACTOR_NONE || shard_slot(w.key) != m->slot) return false;
         replica_merge(r, &w, actor, NULL);
         bool recent = w.dot.n + CATCHUP_FRONTIER > vclock_get(clock, actor);
-        if (recent) replica_leave_trail(r, (struct dot){actor, w.dot.n}, m->slot);
+        if (recent) trail_leave(&r->trail, (struct dot){actor, w.dot.n}, m->slot);
         rest = (struct slice){rest.at + frame.bytes, rest.len - frame.bytes};
     }
     parts_join_slot(&r->parts, m->slot, clock);
-    vclock_join(&r->trimmed, clock);
+    vclock_join(&r->ring.trimmed, clock);
     r->progress++;
     r->stats.images_taken++;
     replica_release_held(r);
@@ -358,7 +358,7 @@ static bool nobody_has(const struct replica *r, struct dot dot, uint32_t slot) {
     for (uint32_t i = 0; i < r->mate_count; i++) {
         if (row_shows(&r->mates[i]->row, dot, here, slot)) return false;
     }
-    uint64_t first_held = replica_first_held(r, dot.actor);
+    uint64_t first_held = held_first(&r->held, dot.actor);
     return here < dot.n && (first_held == 0 || first_held > dot.n);
 }
 
@@ -370,7 +370,7 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1)) {
         if (nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost);
     }
-    vclock_raise(&r->trimmed, dot);
+    vclock_raise(&r->ring.trimmed, dot);
     r->progress++;
     r->stats.waived++;
     notes_put(r->notes, "a write is lost for ever and no longer waited for; it was of ",
@@ -383,8 +383,8 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
 static void waive_for_held(struct replica *r) {
     struct dot missing;
     uint32_t slot;
-    for (uint32_t i = 0; i < r->held_count; i++) {
-        if (!replica_held_is_first(r, i) || !replica_held_lacks(r, i, &missing, &slot)) continue;
+    for (uint32_t i = 0; i < r->held.count; i++) {
+        if (!held_is_first(&r->held, i) || !replica_held_lacks(r, i, &missing, &slot)) continue;
         if (catchup_waive(r, missing, slot))
             i = UINT32_MAX; /* others may have gone: from the start */
     }

@@ -133,19 +133,12 @@ void node_link_closed(struct node *n, struct link *l, bool refused) {
 }
 
 struct slice node_link_output(const struct link *l) {
-    return (struct slice){l->out.at + l->out_sent, l->out.len - l->out_sent};
+    return link_output(l);
 }
 
-/* What has gone is cut off when it is half of the buffer, so each byte moves once at most. */
 void node_link_sent(struct node *n, struct link *l, size_t bytes) {
-    struct buffer *out = &l->out;
     (void)n;
-    l->out_sent += bytes;
-    if (l->out_sent * 2 < out->len) return;
-    out->len -= l->out_sent;
-    if (out->len > 0) memmove(out->at, out->at + l->out_sent, out->len);
-    l->out_sent = 0;
-    if (out->len == 0 && out->cap > LINK_OUTPUT_KEEP) buffer_free(out);
+    link_sent(l, bytes);
 }
 
 bool node_take_order(struct node *n, struct link_order *order) {
@@ -533,7 +526,7 @@ const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
 }
 
 uint32_t node_held_back(const struct node *n) {
-    return n->replica->held_count;
+    return n->replica->held.count;
 }
 
 uint32_t node_under_way(const struct node *n) {

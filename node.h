@@ -14,6 +14,7 @@
 #define KVS_NODE_H
 
 #include "cluster.h"
+#include "op.h"
 
 #define NODE_PARKED_MAX       1024               /* operations waiting at once */
 #define NODE_PARKED_BYTES_MAX (64 * 1024 * 1024) /* and what they hold together */
@@ -52,46 +53,8 @@ uint64_t node_deadline_ms(const struct node *n);
 
 /* ---- Operations on keys ---- */
 
-enum op_kind { OP_GET, OP_PUT, OP_DELETE, OP_KINDS };
-
-struct op {
-    enum op_kind kind;
-    struct slice key;    /* not empty, UTF-8, at most STORE_KEY_BYTES_MAX */
-    struct slice value;  /* OP_PUT: JSON text */
-    struct claim *claim; /* what the client has seen; becomes what it has now seen */
-};
-
-enum node_status {
-    NODE_FOUND,
-    NODE_CREATED,
-    NODE_REPLACED,
-    NODE_DELETED,
-    NODE_NO_KEY,
-    NODE_NOT_YET,        /* dependencies are missing here */
-    NODE_CANNOT_FORWARD, /* nobody of the owning shard is reachable */
-    NODE_MEMORY_LIMIT,
-    NODE_STATUSES,
-    NODE_BEGUN = NODE_STATUSES, /* inside the node only: a write is under way */
-};
-
-/* Everything in it is borrowed until the next call that takes the node or the claim. */
-struct answer {
-    enum node_status status;
-    uint32_t shard;                  /* that the key belongs to */
-    struct slice value;              /* NODE_FOUND */
-    const struct metadata *metadata; /* what the client has now seen; NULL: what it sent, `asked` */
-    struct slice asked;              /* the text of its claim */
-    struct slice missing;            /* NODE_NOT_YET: items of a JSON array */
-};
-
 /* Reads the metadata of a request into *c. A bad claim must not be submitted. */
 void node_read_claim(const struct node *n, struct claim *c, struct json_reader *r);
-
-enum node_taken {
-    NODE_ANSWERED,  /* *answer is it */
-    NODE_UNDER_WAY, /* a write that waits for its second copy; these end in the order they began */
-    NODE_PARKED,    /* waits for its dependencies */
-};
 
 /* An operation that is not answered waits under `token`; the node has copied what it needs. */
 enum node_taken node_submit(struct node *n, uint64_t token, const struct op *op,
@@ -105,10 +68,9 @@ void node_cancel(struct node *n, uint64_t token);
 
 /* ---- Links: the connections between nodes ----
  *
- * A link is one TCP connection. Each node sends on the link that it dialled and receives on the one
- * that the other dialled; backwards goes only the answer to the handshake. The shell moves the
- * bytes, the node decides what they mean, whom to dial and what to close. A link belongs to the
- * node; after node_link_closed(), and after the order LINK_CLOSE was taken, it is gone. */
+ * The shell moves the bytes, the node decides what they mean, whom to dial and what to close. A
+ * link belongs to the node; after node_link_closed(), and after the order LINK_CLOSE was taken, it
+ * is gone. */
 
 struct link *node_link_accepted(struct node *n); /* somebody has connected to the peer port */
 void node_link_connected(struct node *n, struct link *l); /* LINK_DIAL has succeeded */

@@ -88,13 +88,6 @@ void peers_init(struct peers *ps, const struct peers_config *config, struct note
     insert(ps, &ps->self)->state = PEER_SELF;
 }
 
-static void link_free(struct link *l) {
-    buffer_free(&l->out);
-    buffer_free(&l->image);
-    buffer_free(&l->image_head);
-    free(l);
-}
-
 void peers_free(struct peers *ps) {
     for (struct link *l = ps->links, *next; l != NULL; l = next) {
         next = l->next;
@@ -109,11 +102,8 @@ void peers_free(struct peers *ps) {
 
 /* ---- Links ---- */
 
-static struct link *link_create(struct peers *ps, struct peer *p, enum link_state state) {
-    struct link *l = bytes_alloc_zeroed(sizeof *l);
-    l->peer = p;
-    l->state = state;
-    l->deadline_ms = ps->now_ms + PEER_DIAL_MS;
+static struct link *open_link(struct peers *ps, struct peer *p, enum link_state state) {
+    struct link *l = link_create(p, state, ps->now_ms + PEER_DIAL_MS);
     l->next = ps->links;
     ps->links = l;
     return l;
@@ -187,7 +177,7 @@ static void dial_peers(struct peers *ps) {
     for (uint32_t i = 0; i < ps->count; i++) {
         struct peer *p = ps->list[i];
         if (!wants_dial(ps, p)) continue;
-        p->to = link_create(ps, p, LINK_DIALLING);
+        p->to = open_link(ps, p, LINK_DIALLING);
         p->to->dialled = true;
         p->to->dial_due = true;
     }
@@ -322,7 +312,7 @@ bool peers_strike(struct peers *ps, const struct address *address) {
 /* ---- Handshake ---- */
 
 struct link *peers_accept(struct peers *ps) {
-    return link_create(ps, NULL, LINK_GREETING);
+    return open_link(ps, NULL, LINK_GREETING);
 }
 
 void peers_connected(struct peers *ps, struct link *l) {
@@ -492,7 +482,7 @@ static void forgive_silence(struct peers *ps, uint64_t late_ms) {
 static void judge_link(struct peers *ps, struct link *l) {
     bool waits = l->state == LINK_DIALLING || l->state == LINK_GREETING || peers_is_waiting(l);
     if (waits && l->deadline_ms <= ps->now_ms) peers_break(ps, l, NULL);
-    if (l->out.len - l->out_sent > LINK_OUTPUT_MAX) {
+    if (link_unsent_bytes(l) > LINK_OUTPUT_MAX) {
         peers_break(ps, l, "peer: takes nothing, is caught up later: ");
     }
 }

@@ -23,47 +23,21 @@
 #ifndef KVS_PEER_H
 #define KVS_PEER_H
 
+#include "link.h"
 #include "notes.h"
 #include "row.h"
 
-#define PEER_UNHEARD_MS  10000 /* how long a node that was never heard stays listed */
-#define PEER_SILENT_MS   1000  /* heard nothing for this long: down */
-#define PEER_DIAL_MS     500   /* a dial, or a handshake, is given up after this */
-#define PEER_REDIAL_MS   200   /* and tried again after this */
-#define PEER_REFUSED_MS  1000  /* the same after it was refused with a reason */
-#define PEER_OLD_BOOTS   16    /* past boots remembered of one node */
-#define PEER_TICK_MS     50
-#define PEER_LATE_MS     300  /* a turn this late judges nobody */
-#define PEERS_MAX        1024 /* nodes that are listed or call; those of a map come on top */
-#define LINK_OUTPUT_KEEP (256 * 1024)       /* a larger buffer is given back when it is empty */
-#define LINK_OUTPUT_MAX  (64 * 1024 * 1024) /* a peer that takes nothing is disconnected */
+#define PEER_UNHEARD_MS 10000 /* how long a node that was never heard stays listed */
+#define PEER_SILENT_MS  1000  /* heard nothing for this long: down */
+#define PEER_DIAL_MS    500   /* a dial, or a handshake, is given up after this */
+#define PEER_REDIAL_MS  200   /* and tried again after this */
+#define PEER_REFUSED_MS 1000  /* the same after it was refused with a reason */
+#define PEER_OLD_BOOTS  16    /* past boots remembered of one node */
+#define PEER_TICK_MS    50
+#define PEER_LATE_MS    300  /* a turn this late judges nobody */
+#define PEERS_MAX       1024 /* nodes that are listed or call; those of a map come on top */
 
 enum peer_state { PEER_SELF, PEER_EXPECTED, PEER_UP, PEER_PROBATION, PEER_DOWN, PEER_STRUCK };
-
-enum link_state {
-    LINK_DIALLING,
-    LINK_GREETING, /* connected, the handshake is not complete */
-    LINK_OPEN,
-    LINK_CLOSING, /* the shell will be told */
-};
-
-struct link {
-    struct link *next;
-    struct peer *peer; /* NULL: accepted, has not said who it is */
-    bool dialled;
-    bool dial_due; /* the shell has not been told to dial */
-    enum link_state state;
-    uint64_t boot;        /* LINK_OPEN: of the process at the other end */
-    uint64_t deadline_ms; /* of dialling and greeting */
-    struct buffer out;    /* to be sent, from out_sent on */
-    size_t out_sent;
-    uint32_t actors_told; /* how many of the registry were introduced on this link */
-    struct slots images;  /* that the other side has asked for and that were not sent yet */
-    bool images_due;
-    struct buffer image;      /* of a slot, while it arrives: the frames of its versions... */
-    struct buffer image_head; /* ...and the body of the WIRE_SLOT before them */
-    uint64_t asked_map_id;    /* in the pull that is being answered */
-};
 
 struct peer {
     struct address address;
@@ -167,14 +141,7 @@ void peers_break(struct peers *ps, struct link *l, const char *why);
 /* Where to write frames for a peer; NULL while there is no open link to it. */
 struct buffer *peer_output(struct peer *p);
 
-enum link_order_kind { LINK_DIAL, LINK_CLOSE };
-
-struct link_order {
-    enum link_order_kind kind;
-    struct link *link; /* LINK_DIAL: the one to come; LINK_CLOSE: gone, freed at the next call */
-    struct address to; /* LINK_DIAL */
-};
-
+/* See node_take_order(). */
 bool peers_take_order(struct peers *ps, struct link_order *order);
 
 #endif

@@ -19,14 +19,6 @@
 #include <assert.h>
 #include <stdlib.h>
 
-struct kept {
-    struct kept *next;
-    struct dot dot;
-    uint32_t slot;
-    uint32_t len;
-    char frame[];
-};
-
 /* A WRITE in the terms of this node. */
 struct incoming {
     struct wire_write w;
@@ -46,42 +38,21 @@ void replica_init(struct replica *r, const struct replica_config *config, uint64
         .boot = config->boot,
         .joined_ms = now_ms,
         .actor = ACTOR_NONE,
-        .ring_writes_max = config->ring_writes_max,
     };
-    if (r->ring_writes_max == 0) r->ring_writes_max = REPLICA_RING_WRITES_MAX;
+    ring_init(&r->ring, config->ring_writes_max);
     r->under_way_end = &r->under_way;
     r->done_end = &r->done;
-    r->ring_end = &r->ring;
     parts_init(&r->parts);
 }
 
-void under_way_free(struct under_way *u) {
-    free(u->write);
-    metadata_free(&u->seen);
-    free(u);
-}
-
-static void free_under_way(struct under_way *list) {
-    for (struct under_way *u = list, *next; u != NULL; u = next) {
-        next = u->next;
-        under_way_free(u);
-    }
-}
-
 void replica_free(struct replica *r) {
-    free_under_way(r->under_way);
-    free_under_way(r->done);
-    for (struct kept *k = r->ring, *next; k != NULL; k = next) {
-        next = k->next;
-        free(k);
-    }
-    for (uint32_t i = 0; i < r->held_count; i++)
-        free(r->held[i]);
-    free(r->held);
+    under_way_free_list(r->under_way);
+    under_way_free_list(r->done);
+    ring_free(&r->ring);
+    held_free(&r->held);
+    trail_free(&r->trail);
     free(r->mates);
-    free(r->trail);
     parts_free(&r->parts);
-    vclock_free(&r->trimmed);
     buffer_free(&r->scratch);
     metadata_free(&r->unpacked);
 }
@@ -144,10 +115,6 @@ struct buffer *replica_output(struct replica *r, struct peer *p) {
     return out;
 }
 
-static struct slice frame_of(const struct kept *k) {
-    return (struct slice){k->frame, k->len};
-}
-
 static void send_to(struct replica *r, struct peer *p, struct slice frame) {
     buffer_put(replica_output(r, p), frame);
     if (p->row.synced && p->owes_since_ms == UINT64_MAX) p->owes_since_ms = r->peers->now_ms;
@@ -159,7 +126,7 @@ static void feed(struct replica *r, struct peer *p) {
     p->is_fed = true;
     p->ack_told = 0;
     for (struct under_way *u = r->under_way; u != NULL; u = u->next)
-        send_to(r, p, frame_of(u->write));
+        send_to(r, p, kept_frame(u->write));
 }
 
 static void feed_mates(struct replica *r) {
@@ -179,28 +146,7 @@ static void broadcast(struct replica *r, struct slice frame) {
     r->stats.sent++;
 }
 
-/* ---- The ring ---- */
-
-static void trim_first(struct replica *r) {
-    struct kept *k = r->ring;
-    vclock_raise(&r->trimmed, k->dot);
-    r->ring = k->next;
-    if (r->ring == NULL) r->ring_end = &r->ring;
-    r->ring_count--;
-    r->ring_bytes -= k->len;
-    free(k);
-}
-
-/* Takes k. */
-static void keep_in_ring(struct replica *r, struct kept *k) {
-    k->next = NULL;
-    *r->ring_end = k;
-    r->ring_end = &k->next;
-    r->ring_count++;
-    r->ring_bytes += k->len;
-    while (r->ring_count > r->ring_writes_max || r->ring_bytes > REPLICA_RING_BYTES_MAX)
-        trim_first(r);
-}
+/* ---- What is kept for others ---- */
 
 static bool member_has(const struct peer *p, struct dot dot) {
     if (!p->row.is_heard || p->row.part_count == 0) return false;
@@ -218,29 +164,15 @@ static bool is_stable(const struct replica *r, struct dot dot) {
 }
 
 static void trim_stable(struct replica *r) {
-    while (r->ring != NULL && is_stable(r, r->ring->dot))
-        trim_first(r);
-}
-
-void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock *behind) {
-    for (const struct kept *k = r->ring; k != NULL; k = k->next) {
-        if (!vclock_has(behind, k->dot)) buffer_put(out, frame_of(k));
-    }
-}
-
-/* ---- The trail ---- */
-
-void replica_leave_trail(struct replica *r, struct dot dot, uint32_t slot) {
-    if (r->trail == NULL) r->trail = bytes_alloc(REPLICA_TRAIL_MAX * sizeof *r->trail);
-    r->trail[r->trail_end++ % REPLICA_TRAIL_MAX] = (struct trail_step){dot, slot};
+    while (r->ring.first != NULL && is_stable(r, r->ring.first->dot))
+        ring_trim_first(&r->ring);
 }
 
 /* Goes along the trail once. True: something has moved. */
 static bool follow_trail(struct replica *r) {
     bool moved = false;
-    uint64_t from = r->trail_end < REPLICA_TRAIL_MAX ? 0 : r->trail_end - REPLICA_TRAIL_MAX;
-    for (uint64_t i = from; i < r->trail_end; i++) {
-        const struct trail_step *step = &r->trail[i % REPLICA_TRAIL_MAX];
+    for (uint64_t i = trail_begin(&r->trail); i < r->trail.end; i++) {
+        const struct trail_step *step = trail_at(&r->trail, i);
         const struct vclock *there = parts_clock(&r->parts, step->slot);
         if (there == NULL || !vclock_has(there, step->dot)) continue;
         moved = parts_deliver(&r->parts, step->slot, step->dot) || moved;
@@ -255,16 +187,6 @@ void replica_level_parts(struct replica *r) {
 }
 
 /* ---- Delivering ---- */
-
-static struct kept *keep(const struct incoming *in, struct slice frame) {
-    struct kept *k = bytes_alloc(sizeof *k + frame.len);
-    k->next = NULL;
-    k->dot = in->dot;
-    k->slot = in->slot;
-    k->len = (uint32_t)frame.len;
-    memcpy(k->frame, frame.at, frame.len);
-    return k;
-}
 
 /* False: nonsense, or an actor that was not introduced. */
 static bool understand(const struct replica *r, struct slice body, struct incoming *in) {
@@ -367,7 +289,7 @@ bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 static bool deliver(struct replica *r, const struct incoming *in, struct metadata *seen) {
     bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);
     parts_deliver(&r->parts, in->slot, in->dot);
-    replica_leave_trail(r, in->dot, in->slot);
+    trail_leave(&r->trail, in->dot, in->slot);
     r->progress++;
     r->stats.delivered++;
     return replaced;
@@ -375,49 +297,8 @@ static bool deliver(struct replica *r, const struct incoming *in, struct metadat
 
 /* ---- Holding back ---- */
 
-/* Where a held write with that dot stands or belongs. */
-static uint32_t held_place(const struct replica *r, struct dot dot) {
-    uint32_t low = 0, high = r->held_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        struct dot at = r->held[middle]->dot;
-        if (at.actor < dot.actor || (at.actor == dot.actor && at.n < dot.n)) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return low;
-}
-
-static struct kept *take_held(struct replica *r, uint32_t i) {
-    struct kept *k = r->held[i];
-    r->held_count--;
-    r->held_bytes -= k->len;
-    memmove(r->held + i, r->held + i + 1, (r->held_count - i) * sizeof *r->held);
-    return k;
-}
-
-struct dot replica_held_dot(const struct replica *r, uint32_t i) {
-    return r->held[i]->dot;
-}
-
-bool replica_held_is_first(const struct replica *r, uint32_t i) {
-    return i == 0 || r->held[i - 1]->dot.actor != r->held[i]->dot.actor;
-}
-
-uint64_t replica_first_held(const struct replica *r, uint32_t actor) {
-    uint32_t i = held_place(r, (struct dot){actor, 0});
-    return i < r->held_count && r->held[i]->dot.actor == actor ? r->held[i]->dot.n : 0;
-}
-
-static bool holds_back(const struct replica *r, struct dot dot) {
-    uint32_t i = held_place(r, dot);
-    return i < r->held_count && r->held[i]->dot.actor == dot.actor && r->held[i]->dot.n == dot.n;
-}
-
 bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot) {
-    struct incoming in = understand_kept(r, r->held[i]);
+    struct incoming in = understand_kept(r, r->held.list[i]);
     *slot = in.slot;
     enum verdict verdict = judge(r, &in, missing);
     return verdict == HAS_GAP || verdict == HAS_DEPS;
@@ -425,46 +306,33 @@ bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing
 
 /* What does not fit is dropped: it will be pulled. */
 static void hold_back(struct replica *r, const struct incoming *in, struct slice frame) {
-    uint32_t i = held_place(r, in->dot);
-    bool known = holds_back(r, in->dot);
-    bool room =
-        r->held_count < REPLICA_HELD_MAX && r->held_bytes + frame.len <= REPLICA_HELD_BYTES_MAX;
-    if (known || !room) return;
-    if (r->held_count == r->held_cap) {
-        r->held_cap = r->held_cap == 0 ? 16 : r->held_cap * 2;
-        r->held = bytes_realloc(r->held, r->held_cap * sizeof *r->held);
-    }
-    memmove(r->held + i + 1, r->held + i, (r->held_count - i) * sizeof *r->held);
-    r->held[i] = keep(in, frame);
-    r->held_count++;
-    r->held_bytes += frame.len;
-    r->stats.held_total++;
+    r->stats.held_total += held_keep(&r->held, in->dot, in->slot, frame);
 }
 
 /* Only the first of each actor can be next, so only those are read: there may be thousands behind
  * them, and this runs for each delivery. True: something was delivered. */
 static bool release_round(struct replica *r) {
     bool delivered = false;
-    for (uint32_t i = 0; i < r->held_count;) {
+    for (uint32_t i = 0; i < r->held.count;) {
         struct dot missing;
-        struct incoming in = understand_kept(r, r->held[i]);
+        struct incoming in = understand_kept(r, r->held.list[i]);
         enum verdict verdict = judge(r, &in, &missing);
         if (verdict == IS_NEXT) {
             deliver(r, &in, NULL);
-            keep_in_ring(r, take_held(r, i));
+            ring_keep(&r->ring, held_take(&r->held, i));
             delivered = true;
         } else if (verdict == IS_HERE || verdict == IS_ELSEWHERE) {
             if (verdict == IS_HERE) parts_deliver(&r->parts, in.slot, in.dot);
-            free(take_held(r, i));
+            free(held_take(&r->held, i));
         } else {
-            i = held_place(r, (struct dot){in.dot.actor + 1, 0});
+            i = held_place(&r->held, (struct dot){in.dot.actor + 1, 0});
         }
     }
     return delivered;
 }
 
 void replica_release_held(struct replica *r) {
-    while (r->held_count > 0 && release_round(r)) {
+    while (r->held.count > 0 && release_round(r)) {
     }
 }
 
@@ -496,7 +364,7 @@ void replica_deliver_own(struct replica *r, uint64_t up_to) {
         u->replaced = deliver(r, &in, &u->seen);
         u->seen.time = hlc_max(u->seen.time, in.w.hlc);
         vclock_raise(&u->seen.clock, in.dot);
-        keep_in_ring(r, u->write);
+        ring_keep(&r->ring, u->write);
         u->write = NULL;
         r->under_way = u->next;
         if (r->under_way == NULL) r->under_way_end = &r->under_way;
@@ -533,16 +401,15 @@ static struct slice encode(struct replica *r, struct dot dot, uint64_t hlc, stru
 
 void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
                          bool is_delete, uint64_t hlc, const struct metadata *seen) {
-    struct incoming in = {.dot = {replica_actor(r), ++r->assigned}, .slot = shard_slot(key)};
-    struct under_way *u = bytes_alloc(sizeof *u);
-    *u = (struct under_way){.token = token, .n = in.dot.n, .slot = in.slot, .is_delete = is_delete};
-    metadata_copy(&u->seen, seen);
-    u->write = keep(&in, encode(r, in.dot, hlc, key, value, is_delete, seen));
+    struct dot dot = {replica_actor(r), ++r->assigned};
+    struct slice frame = encode(r, dot, hlc, key, value, is_delete, seen);
+    struct kept *write = kept_create(dot, shard_slot(key), frame);
+    struct under_way *u = under_way_create(write, token, is_delete, seen);
     *r->under_way_end = u;
     r->under_way_end = &u->next;
     r->under_way_count++;
     r->hlc = hlc_max(r->hlc, hlc);
-    broadcast(r, frame_of(u->write));
+    broadcast(r, kept_frame(write));
     if (replica_is_alone(r)) replica_deliver_own(r, r->assigned);
 }
 
@@ -552,7 +419,7 @@ bool replica_write_alone(struct replica *r, struct store_place place, const stru
     r->assigned = v->dot.n;
     r->hlc = hlc_max(r->hlc, v->hlc);
     parts_deliver(&r->parts, place.slot, v->dot);
-    vclock_raise(&r->trimmed, v->dot);
+    vclock_raise(&r->ring.trimmed, v->dot);
     r->progress++;
     return true;
 }
@@ -566,10 +433,8 @@ struct under_way *replica_take_done(struct replica *r) {
 }
 
 void replica_cancel(struct replica *r, uint64_t token) {
-    for (struct under_way *u = r->under_way; u != NULL; u = u->next)
-        u->cancelled = u->cancelled || u->token == token;
-    for (struct under_way *u = r->done; u != NULL; u = u->next)
-        u->cancelled = u->cancelled || u->token == token;
+    under_way_cancel(r->under_way, token);
+    under_way_cancel(r->done, token);
 }
 
 /* ---- Frames ---- */
@@ -600,7 +465,7 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
         break;
     case IS_NEXT:
         deliver(r, &in, NULL);
-        keep_in_ring(r, keep(&in, frame));
+        ring_keep(&r->ring, kept_create(in.dot, in.slot, frame));
         replica_release_held(r);
         break;
     case HAS_GAP:

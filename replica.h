@@ -18,33 +18,13 @@
 #define KVS_REPLICA_H
 
 #include "hlc.h"
+#include "kept.h"
 #include "metadata.h"
 #include "peer.h"
 #include "store.h"
+#include "under_way.h"
 
-#define REPLICA_HELD_MAX        4096               /* writes held back; later ones are pulled */
-#define REPLICA_HELD_BYTES_MAX  (64 * 1024 * 1024) /* and their bytes */
-#define REPLICA_RING_WRITES_MAX 65536
-#define REPLICA_RING_BYTES_MAX  (16 * 1024 * 1024)
-#define REPLICA_TRAIL_MAX       16384 /* deliveries remembered by dot and slot */
-#define REPLICA_PULL_MS         300   /* a pull that brings nothing for this long is over */
-
-struct kept; /* a write whose frame is kept */
-
-/* A write of this node that a client may wait for. */
-struct under_way {
-    struct under_way *next;
-    struct kept *write; /* owned until it is delivered */
-    uint64_t token;
-    uint64_t n;     /* the number of the write */
-    uint32_t slot;  /* of its key */
-    bool cancelled; /* nobody waits for the answer */
-    bool is_delete;
-    bool replaced;        /* once delivered: there was a value before */
-    struct metadata seen; /* by the client; once delivered: the write and what it met, too */
-};
-
-void under_way_free(struct under_way *u);
+#define REPLICA_PULL_MS 300 /* a pull that brings nothing for this long is over */
 
 struct replica_stats {
     uint64_t sent, delivered, held_total, superseded, pulls, images_sent, images_taken, waived;
@@ -73,20 +53,9 @@ struct replica {
     uint32_t under_way_count;
     struct under_way *done, **done_end; /* delivered, not yet answered */
 
-    struct kept **held; /* owned; by actor, then number */
-    uint32_t held_count, held_cap;
-    size_t held_bytes;
-
-    struct kept *ring, **ring_end;
-    uint32_t ring_count, ring_writes_max;
-    size_t ring_bytes;
-    struct vclock trimmed; /* what lies behind the ring: an asker that has it can be fed from it */
-
-    struct trail_step { /* the last deliveries, whose writes may have left the ring */
-        struct dot dot;
-        uint32_t slot;
-    } * trail; /* owned; circular; NULL before the first */
-    uint64_t trail_end;
+    struct ring ring;
+    struct held held;
+    struct trail trail;
 
     bool synced;      /* holds what the group has: serves */
     bool provisional; /* synced without having met all members */
@@ -108,7 +77,7 @@ struct replica_config {
     struct notes *notes;
     uint64_t (*random64)(void);
     uint64_t boot;
-    uint32_t ring_writes_max; /* 0: REPLICA_RING_WRITES_MAX */
+    uint32_t ring_writes_max; /* 0: RING_WRITES_MAX */
 };
 
 void replica_init(struct replica *r, const struct replica_config *config, uint64_t now_ms);
@@ -154,13 +123,9 @@ bool replica_on_ack(struct replica *r, struct peer *from, struct slice body);
 /* Where to write frames for a member; NULL while there is no open link to it. */
 struct buffer *replica_output(struct replica *r, struct peer *p);
 
-/* What the ring has beyond `behind`, in the order of delivery. */
-void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock *behind);
-
 /* Slots that were taken over at different moments: each learns of the writes to other slots that
  * have been delivered since, or else it would lag behind as long as anybody writes. */
 void replica_level_parts(struct replica *r);
-void replica_leave_trail(struct replica *r, struct dot dot, uint32_t slot);
 
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);
@@ -173,11 +138,7 @@ bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 /* D has grown: delivers what was held back for that. */
 void replica_release_held(struct replica *r);
 
-/* What is held back, by actor and number: r->held_count writes. */
-struct dot replica_held_dot(const struct replica *r, uint32_t i);
-bool replica_held_is_first(const struct replica *r, uint32_t i);      /* of its actor */
-uint64_t replica_first_held(const struct replica *r, uint32_t actor); /* 0: none */
-/* A dot without which the i-th, a first one, cannot be delivered in its slot. */
+/* A dot without which the i-th held write, a first one, cannot be delivered in its slot. */
 bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot);
 
 /* ---- Turns ---- */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "frame.h"
 #include "hash.h"
 
 _Static_assert(SHARD_COUNT_MAX <= UINT8_MAX, "shard_of_slot holds a shard in a byte");
@@ -126,103 +127,82 @@ bool map_less(const struct map *a, const struct map *b) {
 
 /* ---- Maps as bytes ---- */
 
-static void put_number(struct buffer *out, uint64_t number, unsigned bytes) {
-    for (unsigned i = bytes; i-- > 0;)
-        buffer_put_char(out, (char)(number >> (8 * i)));
-}
-
-static void put_text(struct buffer *out, struct slice text) {
-    put_number(out, text.len, 2);
-    buffer_put(out, text);
-}
-
 void map_encode(struct buffer *out, const struct map *m) {
-    put_number(out, m->is_explicit, 1);
-    put_number(out, m->epoch, 4);
-    put_number(out, m->live_count, 4);
-    put_text(out, address_text(&m->proposer));
-    put_number(out, m->nonce, 8);
-    put_number(out, m->shard_count, 1);
+    put_u8(out, m->is_explicit);
+    put_u32(out, m->epoch);
+    put_u32(out, m->live_count);
+    put_address(out, &m->proposer);
+    wire_put_u64(out, m->nonce);
+    put_u8(out, (uint8_t)m->shard_count);
     for (uint32_t s = 0; s < m->shard_count; s++)
-        put_number(out, m->group[s], 8);
-    put_number(out, m->node_count, 2);
+        wire_put_u64(out, m->group[s]);
+    put_u16(out, (uint16_t)m->node_count);
     for (uint32_t i = 0; i < m->node_count; i++) {
-        put_text(out, address_text(&m->nodes[i]));
-        put_number(out, m->shard_of_node[i] == SHARD_NONE ? UINT8_MAX : m->shard_of_node[i], 1);
+        put_address(out, &m->nodes[i]);
+        put_u8(out, (uint8_t)m->shard_of_node[i]); /* of SHARD_NONE: UINT8_MAX */
     }
     buffer_put(out, (struct slice){(const char *)m->shard_of_slot, sizeof m->shard_of_slot});
 }
 
-/* Reading: whatever does not fit sets `bad`, and then everything reads as 0. */
-struct map_reader {
-    struct slice rest;
-    bool bad;
-};
+/* A first map has none: an empty text stands in its place. */
+static bool take_proposer(struct slice *rest, struct address *out) {
+    struct slice ahead = *rest;
+    uint16_t len;
+    if (!take_u16(&ahead, &len)) return false;
+    if (len > 0) return take_address(rest, out);
+    *rest = ahead;
+    return true;
+}
 
-static struct slice take_bytes(struct map_reader *r, size_t count) {
-    if (r->bad || r->rest.len < count) {
-        r->bad = true;
-        return (struct slice){0};
+static bool take_head(struct slice *rest, struct map *m) {
+    uint8_t is_explicit, shard_count;
+    bool taken = take_flags(rest, 1, &is_explicit) && take_u32(rest, &m->epoch) &&
+                 take_u32(rest, &m->live_count) && take_proposer(rest, &m->proposer) &&
+                 take_u64(rest, &m->nonce) && take_u8(rest, &shard_count);
+    if (!taken) return false;
+    m->is_explicit = is_explicit;
+    m->shard_count = shard_count;
+    return shard_count >= 1 && shard_count <= SHARD_COUNT_MAX && m->epoch >= 1 &&
+           m->epoch < SHARD_EPOCH_MAX;
+}
+
+static bool take_groups(struct slice *rest, struct map *m) {
+    for (uint32_t s = 0; s < m->shard_count; s++) {
+        bool good = take_u64(rest, &m->group[s]) && m->group[s] != 0; /* 0 stands for no group */
+        if (!good) return false;
     }
-    struct slice taken = {r->rest.at, count};
-    r->rest = (struct slice){r->rest.at + count, r->rest.len - count};
-    return taken;
+    return true;
 }
 
-static uint64_t take_number(struct map_reader *r, unsigned bytes) {
-    struct slice s = take_bytes(r, bytes);
-    uint64_t number = 0;
-    for (size_t i = 0; i < s.len; i++)
-        number = number << 8 | (unsigned char)s.at[i];
-    return number;
-}
-
-static struct slice take_text(struct map_reader *r) {
-    return take_bytes(r, (size_t)take_number(r, 2));
-}
-
-static void take_node(struct map_reader *r, struct map *m) {
+static bool take_node(struct slice *rest, struct map *m) {
     struct address node;
-    struct slice text = take_text(r);
-    uint64_t shard = take_number(r, 1);
-    bool good = !r->bad && address_parse(text, &node) == NULL &&
-                slice_equal(address_text(&node), text) &&
+    uint8_t shard;
+    bool good = take_address(rest, &node) && take_u8(rest, &shard) &&
                 (shard < m->shard_count || shard == UINT8_MAX) &&
                 (m->node_count == 0 || address_compare(&m->nodes[m->node_count - 1], &node) < 0);
-    r->bad = r->bad || !good;
-    if (good) add_node(m, &node, shard == UINT8_MAX ? SHARD_NONE : (uint32_t)shard);
+    if (good) add_node(m, &node, shard == UINT8_MAX ? SHARD_NONE : shard);
+    return good;
 }
 
-static void take_slots(struct map_reader *r, struct map *m) {
-    struct slice slots = take_bytes(r, sizeof m->shard_of_slot);
-    for (size_t s = 0; s < slots.len; s++) {
-        m->shard_of_slot[s] = (uint8_t)slots.at[s];
-        r->bad = r->bad || m->shard_of_slot[s] >= m->shard_count;
+static bool take_nodes(struct slice *rest, struct map *m) {
+    uint16_t count;
+    if (!take_u16(rest, &count) || count > SHARD_NODES_MAX) return false;
+    m->nodes = bytes_alloc(count * sizeof *m->nodes + 1);
+    m->shard_of_node = bytes_alloc(count * sizeof *m->shard_of_node + 1);
+    for (uint16_t i = 0; i < count; i++) {
+        if (!take_node(rest, m)) return false;
     }
+    return true;
 }
 
-static void take_map(struct map_reader *r, struct map *m) {
-    m->is_explicit = take_number(r, 1) == 1;
-    m->epoch = (uint32_t)take_number(r, 4);
-    m->live_count = (uint32_t)take_number(r, 4);
-    struct slice proposer = take_text(r);
-    if (proposer.len > 0 && address_parse(proposer, &m->proposer) != NULL) r->bad = true;
-    m->nonce = take_number(r, 8);
-    m->shard_count = (uint32_t)take_number(r, 1);
-    if (m->shard_count < 1 || m->shard_count > SHARD_COUNT_MAX || m->epoch < 1 ||
-        m->epoch >= SHARD_EPOCH_MAX)
-        r->bad = true;
-    for (uint32_t s = 0; s < m->shard_count && !r->bad; s++) {
-        m->group[s] = take_number(r, 8);
-        r->bad = r->bad || m->group[s] == 0; /* stands for no group */
+static bool take_slots(struct slice *rest, struct map *m) {
+    const char *at;
+    if (!take_bytes(rest, sizeof m->shard_of_slot, &at)) return false;
+    memcpy(m->shard_of_slot, at, sizeof m->shard_of_slot);
+    for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
+        if (m->shard_of_slot[s] >= m->shard_count) return false;
     }
-    uint64_t nodes = take_number(r, 2);
-    if (nodes > SHARD_NODES_MAX) r->bad = true;
-    m->nodes = bytes_alloc((r->bad ? 0 : nodes) * sizeof *m->nodes + 1);
-    m->shard_of_node = bytes_alloc((r->bad ? 0 : nodes) * sizeof *m->shard_of_node + 1);
-    for (uint64_t i = 0; i < nodes && !r->bad; i++)
-        take_node(r, m);
-    take_slots(r, m);
+    return true;
 }
 
 static bool is_encoding_of(const struct map *m, struct slice bytes) {
@@ -249,10 +229,11 @@ static bool name_decoded(struct map *m, struct slice bytes) {
 }
 
 struct map *map_decode(struct slice bytes) {
-    struct map_reader r = {.rest = bytes};
+    struct slice rest = bytes;
     struct map *m = bytes_alloc_zeroed(sizeof *m);
-    take_map(&r, m);
-    if (!r.bad && r.rest.len == 0 && name_decoded(m, bytes)) return m;
+    bool good = take_head(&rest, m) && take_groups(&rest, m) && take_nodes(&rest, m) &&
+                take_slots(&rest, m) && rest.len == 0;
+    if (good && name_decoded(m, bytes)) return m;
     map_free(m);
     return NULL;
 }

@@ -1,9 +1,7 @@
-/* What nodes say to each other: length-prefixed frames, one message a frame; docs/wire.md has every
- * byte.
+/* What nodes say to each other, one message a frame (frame.h); docs/wire.md has every byte.
  *
- * A frame is a 32-bit length (of what follows it), a type byte and a body. Numbers are big-endian
- * and of fixed size. Actors are named by their 64-bit ids, so that a frame means the same on every
- * connection and can be kept and relayed as it is; WIRE_ACTOR introduces an id before it is used.
+ * Actors are named by their 64-bit ids, so that a frame means the same on every connection and can
+ * be kept and relayed as it is; WIRE_ACTOR introduces an id before it is used.
  *
  * wire_put_...() appends one whole frame to a buffer; one over WIRE_FRAME_BYTES_MAX is a mistake of
  * the caller. wire_read_...() takes the body of a frame and is false unless every length and count
@@ -12,63 +10,11 @@
 #ifndef KVS_WIRE_H
 #define KVS_WIRE_H
 
-#include "address.h"
-#include "bytes.h"
+#include "frame.h"
 #include "shard.h"
 
 #define WIRE_MAGIC            0x6b767321u /* "kvs!" */
 #define WIRE_PROTOCOL_VERSION 1
-#define WIRE_HEAD_BYTES       5
-#define WIRE_FRAME_BYTES_MAX  (9 * 1024 * 1024) /* head and body: a value of 8 MiB and metadata */
-#define WIRE_CLUSTER_MAX      64
-#define WIRE_REASON_MAX       200
-
-enum wire_type {
-    WIRE_HELLO = 1, /* caller to callee, first */
-    WIRE_WELCOME,   /* callee to caller: and then nothing more, ever, in this direction */
-    WIRE_REFUSED,   /* callee to caller, in place of WELCOME */
-    WIRE_ROW,       /* heartbeat: what the sender has and whom it hears */
-    WIRE_MAP_ASK,
-    WIRE_MAP,
-    WIRE_ACTOR,
-    WIRE_WRITE,
-    WIRE_ACK,
-    WIRE_PULL,
-    WIRE_SLOT,    /* the image of a slot begins; its versions follow, then SLOT_END */
-    WIRE_VERSION, /* the same body as WRITE */
-    WIRE_SLOT_END,
-    WIRE_GOODBYE, /* the sender stops */
-    WIRE_TYPES,
-};
-
-/* ---- Frames in a stream of bytes ---- */
-
-enum wire_cut { WIRE_CUT_MORE, WIRE_CUT_FRAME, WIRE_CUT_BAD };
-
-struct wire_frame {
-    enum wire_type type;
-    struct slice body;
-    size_t bytes; /* of the whole frame, head included */
-};
-
-/* What stands at the front of `stream`: the start of a frame (MORE: out->bytes is how many bytes
- * the whole frame has, 0 while its head is not complete), a frame, or nonsense: an unknown type, a
- * length of 0 or over what a frame of this type can have. */
-enum wire_cut wire_cut(struct slice stream, struct wire_frame *out);
-
-/* ---- Lists inside a body, read one by one ---- */
-
-struct wire_dot {
-    uint64_t actor_id, n;
-};
-
-struct wire_list { /* borrowed; `count` items that were checked to fit */
-    const char *at;
-    uint32_t count;
-};
-
-struct wire_dot wire_dot_at(struct wire_list dots, uint32_t i);
-uint64_t wire_u64_at(struct wire_list numbers, uint32_t i); /* map ids, group ids */
 
 /* ---- Handshake ---- */
 
@@ -127,8 +73,6 @@ void wire_put_row_peer(struct wire_row_writer *w, const struct wire_row_peer *p)
 /* A part whose lists follow: first all groups, then all dots, of the counts given here. */
 void wire_begin_part(struct buffer *out, const uint8_t slots[WIRE_SLOTS_BYTES],
                      uint16_t group_count, uint32_t dot_count);
-void wire_put_u64(struct buffer *out, uint64_t number);
-void wire_put_dot(struct buffer *out, struct wire_dot dot);
 void wire_count_part(struct wire_row_writer *w); /* one more part was put into the row */
 void wire_end_row(struct wire_row_writer *w);
 
@@ -152,10 +96,6 @@ bool wire_read_actor(struct slice body, struct wire_actor *m);
 
 /* ---- Writes ---- */
 
-struct wire_map_ref {
-    uint32_t epoch, id;
-};
-
 struct wire_write {
     struct wire_dot dot;
     uint64_t hlc;
@@ -168,10 +108,8 @@ struct wire_write {
 /* The head of a WRITE or VERSION: exactly m->maps.count references and then m->deps.count dots are
  * put behind it, then wire_end_write(). The lists' pointers are not looked at. */
 size_t wire_begin_write(struct buffer *out, enum wire_type type, const struct wire_write *m);
-void wire_put_map_ref(struct buffer *out, struct wire_map_ref ref);
 void wire_end_write(struct buffer *out, size_t begun, struct slice key, struct slice value);
 bool wire_read_write(struct slice body, struct wire_write *m);
-struct wire_map_ref wire_map_ref_at(struct wire_list maps, uint32_t i);
 
 /* All writes of the actor up to n have been delivered by the sender. */
 void wire_put_ack(struct buffer *out, struct wire_dot dot);

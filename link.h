@@ -1,0 +1,67 @@
+/* A link: one TCP connection between two nodes, as the core sees it. Each node sends on the link
+ * that it dialled and receives on the one that the other dialled; backwards goes only the answer to
+ * the handshake.
+ *
+ * Here is what concerns that connection alone: how far it has come, and the bytes that wait to be
+ * sent. Whom it leads to and when it opens and ends is peer.h's to say, and what goes through it
+ * replica.h's and catchup.h's; what they remember of it, for as long as it lasts, stands here too.
+ *
+ *   (dialled) --> LINK_DIALLING --connected--> LINK_GREETING --handshake--> LINK_OPEN
+ *   (accepted) --------------------------------------^
+ *   any of them --given up by the node--> LINK_CLOSING --the shell was told--> (freed)
+ *   any of them --the shell says that it is broken--> (freed)
+ */
+#ifndef KVS_LINK_H
+#define KVS_LINK_H
+
+#include "part.h"
+
+#define LINK_OUTPUT_KEEP (256 * 1024)       /* a larger buffer is given back when it is empty */
+#define LINK_OUTPUT_MAX  (64 * 1024 * 1024) /* a peer that takes nothing is disconnected */
+
+struct peer;
+
+enum link_state {
+    LINK_DIALLING,
+    LINK_GREETING, /* connected, the handshake is not complete */
+    LINK_OPEN,
+    LINK_CLOSING, /* the shell will be told */
+};
+
+struct link {
+    struct link *next;
+    struct peer *peer; /* NULL: accepted, has not said who it is */
+    bool dialled;
+    bool dial_due; /* the shell has not been told to dial */
+    enum link_state state;
+    uint64_t boot;        /* LINK_OPEN: of the process at the other end */
+    uint64_t deadline_ms; /* of dialling and greeting */
+    struct buffer out;    /* to be sent, from out_sent on */
+    size_t out_sent;
+    uint32_t actors_told; /* how many of the registry were introduced on this link */
+    struct slots images;  /* that the other side has asked for and that were not sent yet */
+    bool images_due;
+    struct buffer image;      /* of a slot, while it arrives: the frames of its versions... */
+    struct buffer image_head; /* ...and the body of the WIRE_SLOT before them */
+    uint64_t asked_map_id;    /* in the pull that is being answered */
+};
+
+/* The caller's, until link_free(). What is not named here is 0. */
+struct link *link_create(struct peer *p, enum link_state state, uint64_t deadline_ms);
+void link_free(struct link *l);
+
+size_t link_unsent_bytes(const struct link *l);
+struct slice link_output(const struct link *l); /* to be sent; borrowed until `out` changes */
+void link_sent(struct link *l, size_t bytes);   /* that much of it has gone */
+
+/* ---- What the shell has to do ---- */
+
+enum link_order_kind { LINK_DIAL, LINK_CLOSE };
+
+struct link_order {
+    enum link_order_kind kind;
+    struct link *link; /* LINK_DIAL: the one to come; LINK_CLOSE: gone, freed at the next call */
+    struct address to; /* LINK_DIAL */
+};
+
+#endif
