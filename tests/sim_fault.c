@@ -27,6 +27,7 @@ static void plan_nodes(struct sim *s) {
     p->ring_writes_max = PICK(s, 0, 0, 64, 4);
     p->start_spread_us = PICK(s, 0, 100 * MS, 3 * S);
     p->batch_permille = PICK(s, 0, 200, 700);
+    p->over_actors_max = s->base.seed % 4 == 3 ? (uint32_t)(1 + s->base.seed / 4 % 3) : 0;
 }
 
 static void plan_clients(struct sim *s) {
@@ -89,11 +90,11 @@ void plan_make(struct sim *s) {
     base_trace(
         &s->base, s->plan.faults,
         "%u nodes, %u sessions, %u keys; faults %03x%s for %llu s; delay %llu us, window %zu; "
-        "park %u ms, readmit %u ms, ring %u",
+        "park %u ms, readmit %u ms, ring %u, over %u",
         s->plan.hosts, s->plan.sessions, s->plan.keys, s->plan.faults,
         s->plan.one_at_a_time ? " one at a time" : "", (unsigned long long)(s->plan.fault_us / S),
         (unsigned long long)s->net.delay_us, s->net.window_bytes, s->plan.park_ms,
-        s->plan.readmit_ms, s->plan.ring_writes_max);
+        s->plan.readmit_ms, s->plan.ring_writes_max, s->plan.over_actors_max);
 }
 
 /* ---- Cuts ---- */
