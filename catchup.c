@@ -323,13 +323,6 @@ static bool is_quorate(const struct replica *r) {
     return r->synced;
 }
 
-static bool is_over(const struct replica *r, const struct actor *actor) {
-    const struct peer *origin = peers_find(r->peers, &actor->node);
-    if (origin == NULL) return false;
-    uint64_t present = origin->state == PEER_SELF ? r->boot : origin->boot;
-    return present != 0 && present != actor->boot;
-}
-
 /* Nobody has the dot, nor any before it that is not here. */
 static bool nobody_has(const struct replica *r, struct dot dot, uint32_t slot) {
     uint64_t here = vclock_get(parts_clock(&r->parts, slot), dot.actor);
@@ -342,7 +335,7 @@ static bool nobody_has(const struct replica *r, struct dot dot, uint32_t slot) {
 
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     const struct actor *actor = actors_get(r->actors, dot.actor);
-    if (!is_over(r, actor) || !is_quorate(r)) return false;
+    if (!actor->is_over || !is_quorate(r)) return false;
     if (!nobody_has(r, dot, slot)) return false;
     struct vclock lost = {&dot, 1, 1};
     for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1)) {

@@ -128,19 +128,12 @@ static void propose_newcomers(struct cluster *c) {
     propose(c, &change);
 }
 
-static bool is_over(const struct cluster *c, const struct actor *a) {
-    const struct peer *p = peers_find(&c->peers, &a->node);
-    if (p == NULL) return false;
-    if (p->state == PEER_SELF) return a->boot != c->replica.boot;
-    return p->boot != 0 && p->boot != a->boot;
-}
-
 static uint32_t count_over(const struct cluster *c) {
     uint32_t over = 0;
     uint32_t slot = slots_next(&c->replica.slots, 0);
     const struct vclock *clock = slot < SHARD_SLOTS ? replica_clock(&c->replica, slot) : NULL;
     for (uint32_t i = 0; clock != NULL && i < clock->len; i++)
-        over += is_over(c, actors_get(c->actors, clock->dots[i].actor));
+        over += actors_get(c->actors, clock->dots[i].actor)->is_over;
     return over;
 }
 
@@ -206,7 +199,7 @@ void cluster_prune(const struct cluster *c, struct metadata *m) {
     for (uint32_t i = 0; i < before; i++) {
         struct dot dot = m->clock.dots[i];
         const struct actor *a = actors_get(c->actors, dot.actor);
-        bool goes = a->group == c->replica.group && is_over(c, a) && all_have(c, dot);
+        bool goes = a->group == c->replica.group && a->is_over && all_have(c, dot);
         if (!goes) m->clock.dots[kept++] = dot;
     }
     m->clock.len = kept;
@@ -340,10 +333,20 @@ static bool on_map(struct cluster *c, struct slice body) {
     return true;
 }
 
-static bool on_actor(struct cluster *c, struct slice body) {
+/* An actor of an address is over when the process that now lives there knows it and is another one:
+ * nobody knows who comes after him. */
+static void judge_actor(struct cluster *c, const struct peer *from, uint32_t index) {
+    const struct actor *a = actors_get(c->actors, index);
+    const struct address *self = &c->peers.self;
+    bool mine = address_compare(&a->node, self) == 0 && a->boot != c->peers.boot;
+    bool theirs = address_compare(&a->node, &from->address) == 0 && a->boot != from->boot;
+    if (mine || theirs) actors_end(c->actors, index);
+}
+
+static bool on_actor(struct cluster *c, const struct peer *from, struct slice body) {
     struct wire_actor m;
     if (!wire_read_actor(body, &m) || actors_count(c->actors) >= CLUSTER_ACTORS_MAX) return false;
-    actors_learn(c->actors, m.id, &m.node, m.boot, m.group);
+    judge_actor(c, from, actors_learn(c->actors, m.id, &m.node, m.boot, m.group));
     c->replica.progress++; /* somebody may wait for it */
     return true;
 }
@@ -371,7 +374,7 @@ static bool on_frame(struct cluster *c, struct link *l, const struct wire_frame 
     case WIRE_ROW: return on_row(c, l->peer, f->body);
     case WIRE_MAP_ASK: return on_map_ask(c, l->peer, f->body);
     case WIRE_MAP: return on_map(c, f->body);
-    case WIRE_ACTOR: return on_actor(c, f->body);
+    case WIRE_ACTOR: return on_actor(c, l->peer, f->body);
     case WIRE_GOODBYE:
         peers_take_down(&c->peers, l->peer, "view: out, said goodbye: ");
         return true;

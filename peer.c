@@ -479,6 +479,7 @@ void peers_closed(struct peers *ps, struct link *l, bool refused) {
 static void forgive_silence(struct peers *ps, uint64_t late_ms) {
     for (uint32_t i = 0; i < ps->count; i++) {
         ps->list[i]->heard_ms += late_ms;
+        ps->list[i]->heard_since_ms += late_ms;
         if (ps->list[i]->owes_since_ms != UINT64_MAX) ps->list[i]->owes_since_ms += late_ms;
     }
 }

@@ -70,9 +70,14 @@ uint32_t actors_learn(struct actors *as, uint64_t id, const struct address *node
     uint32_t index = as->count++;
     struct slice member = make_member(id, node);
     struct slice label = {member.at + 1, member.len - strlen("\"\":")};
-    as->list[index] = (struct actor){id, boot, group, *node, label, member};
+    as->list[index] = (struct actor){id, boot, group, *node, false, label, member};
     *table_place(as, id) = index + 1;
     return index;
+}
+
+void actors_end(struct actors *as, uint32_t index) {
+    assert(index < as->count);
+    as->list[index].is_over = true;
 }
 
 uint32_t actors_find_id(const struct actors *as, uint64_t id) {

@@ -24,6 +24,7 @@ struct actor {
     uint64_t boot;  /* the process start that it writes for */
     uint64_t group; /* the group that its writes belong to */
     struct address node;
+    bool is_over;        /* a later process of the node is known: no new writes will come */
     struct slice label;  /* 10.10.0.2:8090#5f3a9c01d2e4b7a1; lives as long as the registry */
     struct slice member; /* the same as a member of a JSON object: in quotes, with the colon */
 };
@@ -36,6 +37,8 @@ void actors_free(struct actors *as);
 /* Learns an actor, or finds it when it is known: ids are random, equal ids are equal actors. */
 uint32_t actors_learn(struct actors *as, uint64_t id, const struct address *node, uint64_t boot,
                       uint64_t group);
+
+void actors_end(struct actors *as, uint32_t index); /* it is over */
 
 /* The index behind an id or a label, or ACTOR_NONE. */
 uint32_t actors_find_id(const struct actors *as, uint64_t id);

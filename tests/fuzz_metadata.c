@@ -8,9 +8,9 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define LATEST    hlc_of_wall(1800000000000)
-#define ACTORS    8
-#define AUTHOR    3
+#define LATEST hlc_of_wall(1800000000000)
+#define ACTORS 8
+#define AUTHOR 3
 
 /* Known actors: 10.0.0.1:8090#5f3a9c01d2e4b700 to ...703 and alice:8090#...704 to ...707; the even
  * ones are of our group. */
