@@ -318,6 +318,12 @@ static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
     return early || (cut != 0 && now - cut > SETTLED_US);
 }
 
+/* Connections that break throw nobody out, nor do the deaths of others. */
+static void judge_gone(struct sim *s, uint32_t h, uint32_t o) {
+    if ((s->plan.faults & FAULTS_OF_CUT) != 0) return;
+    base_violation(&s->base, "VIEW", "n%u lists n%u no more, and nothing was cut", h, o);
+}
+
 /* Who was thrown out is back only after READMIT_MS without a gap. */
 static void judge_view(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
@@ -335,7 +341,8 @@ static void judge_view(struct sim *s, uint32_t h) {
                 base_violation(&s->base, "READMIT", "n%u lists n%u again too early", h, o);
             }
             c->sees[o] = true;
-        } else if (!now) {
+        } else if (!now && c->sees[o]) {
+            judge_gone(s, h, o);
             c->sees[o] = false;
         }
     }
