@@ -102,23 +102,26 @@ static bool move(struct net *net, struct wire *w, int end) {
     return true;
 }
 
-/* Runs until nothing moves. */
-void turn(struct net *net) {
-    bool moved = true;
-    for (int rounds = 0; moved && rounds < 1000; rounds++) {
-        moved = false;
-        for (unsigned i = 0; i < net->count; i++) {
-            if (net->nodes[i] == NULL || net->stopped[i]) continue;
-            node_set_time(net->nodes[i], net->now_ms, KIT_WALL_MS + net->now_ms);
-            node_end_turn(net->nodes[i]);
-            obey(net, i);
-        }
-        for (unsigned w = 0; w < net->wire_count; w++) {
-            moved = move(net, &net->wires[w], 0) || moved;
-            moved = move(net, &net->wires[w], 1) || moved;
-        }
+bool step(struct net *net) {
+    bool moved = false;
+    for (unsigned i = 0; i < net->count; i++) {
+        if (net->nodes[i] == NULL || net->stopped[i]) continue;
+        node_set_time(net->nodes[i], net->now_ms, KIT_WALL_MS + net->now_ms);
+        node_end_turn(net->nodes[i]);
+        obey(net, i);
     }
-    CHECK(!moved);
+    for (unsigned w = 0; w < net->wire_count; w++) {
+        moved = move(net, &net->wires[w], 0) || moved;
+        moved = move(net, &net->wires[w], 1) || moved;
+    }
+    return moved;
+}
+
+void turn(struct net *net) {
+    int rounds = 0;
+    while (rounds < 1000 && step(net))
+        rounds++;
+    CHECK(rounds < 1000);
 }
 
 void pass(struct net *net, uint64_t ms) {

@@ -48,6 +48,7 @@ void start(struct net *net, unsigned i);
 void kill_node(struct net *net, unsigned i);
 void end(struct net *net);
 
+bool step(struct net *net); /* each node has one turn, what it says arrives; false: nothing did */
 void turn(struct net *net); /* until nothing moves */
 void pass(struct net *net, uint64_t ms);
 void set_cut(struct net *net, unsigned i, bool cut); /* off from all others, or joined again */

@@ -420,11 +420,14 @@ void check_pending(struct sim *s) {
 
 /* Under a map that was made later an entry may go whose writer is over and that all have had, the
  * dead included. */
-static bool is_pruned(const struct sim *s, const struct answer *a, uint32_t actor, uint32_t n) {
+static bool is_pruned(struct sim *s, uint32_t h, const struct answer *a, uint32_t actor,
+                      uint32_t n) {
     bool over = host_of_boot(s, s->truth.actors[actor].boot) == NULL;
-    for (uint32_t h = 0; h < s->plan.hosts; h++) {
-        for (uint32_t k = 0; k < s->plan.keys; k++)
-            over &= s->check.had[h][k][actor] >= n;
+    for (uint32_t k = 0; k < s->plan.keys; k++) {
+        uint32_t now[ACTORS_MAX];
+        delivered(s, h, k, now); /* it may have come in this very turn */
+        for (uint32_t o = 0; o < s->plan.hosts; o++)
+            over &= s->check.had[o][k][actor] >= n || (o == h && now[actor] >= n);
     }
     return over && a->metadata->maps_len > 0;
 }
@@ -442,7 +445,7 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         uint32_t seen = past->seen[x];
         if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
-        if (named[x] >= seen || is_pruned(s, a, x, seen)) continue;
+        if (named[x] >= seen || is_pruned(s, h, a, x, seen)) continue;
         base_violation(&s->base, "I6", "n%u: metadata names %u of actor %016llx, seen was %u", h,
                        named[x], (unsigned long long)s->truth.actors[x].id, seen);
     }

@@ -1,0 +1,161 @@
+/* Schedules that random seeds hardly ever meet, each for a mistake that would go unseen without it;
+ * tests/mutants.py plants these mistakes. See net.h. */
+#include "net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Both ways between two nodes. */
+static void set_pair(struct net *net, unsigned a, unsigned b, bool cut) {
+    net->cut[a][b] = net->cut[b][a] = cut;
+}
+
+/* ---- What clients know ---- */
+
+static void a_write_says_what_it_met(void) {
+    struct net net = begin_ready(2);
+    struct result first = put(&net, 0, "k", "1", "");
+    struct result second = put(&net, 1, "k", "2", "");
+    CHECK(first.status == NODE_CREATED && second.status == NODE_REPLACED);
+    const char *dot = strstr(first.metadata, "\"clock\":{") + strlen("\"clock\":{");
+    char entry[200];
+    snprintf(entry, sizeof entry, "%.*s", (int)strcspn(dot, "}"), dot);
+    kit_note("%s in %s", entry, second.metadata);
+    CHECK(strstr(second.metadata, entry) != NULL);
+    kit_note("%s", "");
+    end(&net);
+}
+
+#define LAST "k476" /* a key in the last of the slots */
+
+/* More than goes out in one turn when somebody catches up. */
+static void put_much(struct net *net, unsigned i) {
+    static char value[30000];
+    memset(value, '7', sizeof value - 1);
+    for (int k = 0; k < 50; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "much%d", k);
+        put(net, i, key, value, "");
+    }
+}
+
+/* One starts alone while it is cut off, and serves provisionally; then it meets the others. What
+ * their map stands for in metadata it must have before it serves who has seen that. */
+static void who_learns_of_a_map_late_has_what_it_stands_for(void) {
+    struct net net = begin(3);
+    for (unsigned i = 0; i < 3; i++) {
+        net.configs[i].over_actors_max = 1;
+        net.configs[i].park_ms = 0;
+    }
+    make_ready(&net);
+    struct result w = {0};
+    put_much(&net, 0);
+    for (int i = 0; i < 3; i++) {
+        w = put(&net, 1, LAST, "1", w.metadata);
+        kill_node(&net, 1);
+        start(&net, 1);
+        pass(&net, 1500);
+    }
+    w = get(&net, 0, LAST, w.metadata);
+    CHECK(strstr(w.metadata, "\"maps\":[\"2.") != NULL && strstr(w.metadata, "#") == NULL);
+    kill_node(&net, 2);
+    set_cut(&net, 2, true);
+    start(&net, 2);
+    pass(&net, 5000);
+    CHECK(node_ready(net.nodes[2]) && node_provisional(net.nodes[2]));
+    set_cut(&net, 2, false);
+    for (int steps = 0; node_map(net.nodes[2])->epoch == 1 && CHECK(steps < 10000); steps++) {
+        if (!step(&net)) net.now_ms += 10;
+    }
+    for (int steps = 0; steps < 1000; steps++) {
+        struct result r = submit(&net, 2, OP_GET, LAST, "", w.metadata);
+        kit_note("%d steps after it has the map", steps);
+        if (!CHECK(r.status == NODE_NOT_YET || r.status == NODE_FOUND)) break;
+        if (!step(&net)) net.now_ms += 10;
+    }
+    kit_note("%s", "");
+    check_value(&net, 2, LAST, w.metadata, "1");
+    end(&net);
+}
+
+/* ---- Losses ---- */
+
+/* The first member writes "a" to two and "b" to none, and dies; the third lacks both. The second
+ * and the third do not hear each other. */
+static struct result lose_one_of_two(struct net *net) {
+    put(net, 0, "before", "1", "");
+    pass(net, 500);
+    set_cut(net, 2, true);
+    pass(net, 1500);
+    struct result w = put(net, 0, "a", "1", "");
+    CHECK(w.status == NODE_CREATED);
+    set_pair(net, 0, 1, true);
+    pass(net, 1500);
+    w = put(net, 0, "b", "1", w.metadata);
+    CHECK(w.status == NODE_CREATED);
+    kill_node(net, 0);
+    set_pair(net, 0, 1, false);
+    return w;
+}
+
+/* While they meet again, the third is asked all the time for what is lost. */
+static void a_waiver_does_not_jump_over_what_another_has(void) {
+    struct net net = begin_ready(3);
+    for (unsigned i = 0; i < 3; i++)
+        net.configs[i].park_ms = 0;
+    struct result w = lose_one_of_two(&net), r;
+    start(&net, 0);
+    pass(&net, 1000);
+    set_cut(&net, 2, false);
+    for (int ms = 0; ms < 5000; ms += 10) {
+        r = submit(&net, 2, OP_GET, "b", "", w.metadata);
+        pass(&net, 10);
+        if (!r.is_answered) take(&net, 2);
+    }
+    CHECK(get(&net, 2, "b", w.metadata).status == NODE_NO_KEY);
+    for (unsigned i = 0; i < 3; i++)
+        check_value(&net, i, "a", w.metadata, "1");
+    check_level(&net);
+    end(&net);
+}
+
+/* ---- Starts ---- */
+
+/* One that has been told only a part of what there is restarts with all others: now it has more
+ * than they. */
+static void who_has_more_is_levelled_with_before_anybody_serves(void) {
+    struct net net = begin_ready(3);
+    struct result w = put(&net, 1, "k", "1", "");
+    set_cut(&net, 2, true);
+    pass(&net, 1500);
+    put(&net, 2, "only there", "1", "");
+    kill_node(&net, 0);
+    set_cut(&net, 2, false);
+    set_pair(&net, 1, 2, true);
+    net.cut[0][2] = true; /* it hears, and what it asks does not arrive */
+    start(&net, 0);
+    pass(&net, 900);
+    CHECK(!node_ready(net.nodes[0]));
+    CHECK_U64(store_live(node_store(net.nodes[0])), 1);
+    kill_node(&net, 1);
+    kill_node(&net, 2);
+    memset(net.cut, 0, sizeof net.cut);
+    start(&net, 1);
+    start(&net, 2);
+    for (int ms = 0; ms < 3000; ms += 10) {
+        for (unsigned i = 0; i < 3; i++) {
+            if (node_ready(net.nodes[i])) check_value(&net, i, "k", w.metadata, "1");
+        }
+        pass(&net, 10);
+    }
+    check_level(&net);
+    end(&net);
+}
+
+int main(void) {
+    RUN(a_write_says_what_it_met);
+    RUN(who_learns_of_a_map_late_has_what_it_stands_for);
+    RUN(a_waiver_does_not_jump_over_what_another_has);
+    RUN(who_has_more_is_levelled_with_before_anybody_serves);
+    return kit_finish();
+}
