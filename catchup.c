@@ -194,9 +194,13 @@ bool catchup_on_version(struct replica *r, struct link *l, struct slice frame) {
     return true;
 }
 
-/* Own writes that another has delivered are not under way any more. */
-static void deliver_own_within(struct replica *r, const struct vclock *clock) {
-    if (r->actor != ACTOR_NONE) replica_deliver_own(r, vclock_get(clock, r->actor));
+/* Own writes that another has delivered are not under way any more. False: more of them than there
+ * are, and to believe that would be to have delivered what is not written yet. */
+static bool deliver_own_within(struct replica *r, const struct vclock *clock) {
+    uint64_t n = r->actor == ACTOR_NONE ? 0 : vclock_get(clock, r->actor);
+    if (n > r->assigned) return false;
+    replica_deliver_own(r, n);
+    return true;
 }
 
 /* All versions of the image are merged before D says that they are here. */
@@ -204,13 +208,15 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
                         const struct vclock *clock) {
     struct slice rest = buffer_slice(&l->image);
     struct wire_frame frame;
-    deliver_own_within(r, clock);
+    if (!deliver_own_within(r, clock)) return false;
     while (wire_cut(rest, &frame) == WIRE_CUT_FRAME) {
         struct wire_write w;
         if (!wire_read_write(frame.body, &w)) return false;
         uint32_t actor = actors_find_id(r->actors, w.dot.actor_id);
         if (actor == ACTOR_NONE || shard_slot(w.key) != m->slot) return false;
         replica_merge(r, &w, actor, NULL);
+        bool recent = w.dot.n + CATCHUP_FRONTIER > vclock_get(clock, actor);
+        if (recent) replica_leave_trail(r, (struct dot){actor, w.dot.n}, m->slot);
         rest = (struct slice){rest.at + frame.bytes, rest.len - frame.bytes};
     }
     parts_join_slot(&r->parts, m->slot, clock);

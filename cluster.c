@@ -97,10 +97,12 @@ static void decide_map(struct cluster *c) {
 
 /* ---- Proposing maps ---- */
 
+/* Of the nodes in view that could propose a map: a newcomer cannot. */
 static bool is_lowest_in_view(const struct cluster *c) {
     for (uint32_t i = 0; i < c->peers.count; i++) {
         const struct peer *p = c->peers.list[i];
-        if (peer_in_view(p)) return p->state == PEER_SELF;
+        if (p->state == PEER_SELF) return true;
+        if (peer_in_view(p) && p->row.synced && map_has_node(c->map, &p->address)) return false;
     }
     return false;
 }
@@ -335,17 +337,20 @@ static bool on_map(struct cluster *c, struct slice body) {
 
 /* An actor of an address is over when the process that now lives there knows it and is another one:
  * nobody knows who comes after him. */
-static void judge_actor(struct cluster *c, const struct peer *from, uint32_t index) {
+static void judge_actor(struct cluster *c, struct peer *from, uint32_t index) {
     const struct actor *a = actors_get(c->actors, index);
     const struct address *self = &c->peers.self;
     bool mine = address_compare(&a->node, self) == 0 && a->boot != c->peers.boot;
     bool theirs = address_compare(&a->node, &from->address) == 0 && a->boot != from->boot;
     if (mine || theirs) actors_end(c->actors, index);
+    if (a->boot == from->boot && a->group == c->replica.group) from->actor = index;
 }
 
-static bool on_actor(struct cluster *c, const struct peer *from, struct slice body) {
+static bool on_actor(struct cluster *c, struct peer *from, struct slice body) {
     struct wire_actor m;
-    if (!wire_read_actor(body, &m) || actors_count(c->actors) >= CLUSTER_ACTORS_MAX) return false;
+    if (!wire_read_actor(body, &m)) return false;
+    bool known = actors_find_id(c->actors, m.id) != ACTOR_NONE;
+    if (!known && actors_count(c->actors) >= CLUSTER_ACTORS_MAX) return false;
     judge_actor(c, from, actors_learn(c->actors, m.id, &m.node, m.boot, m.group));
     c->replica.progress++; /* somebody may wait for it */
     return true;

@@ -435,8 +435,7 @@ void http_split_target(struct slice target, struct slice *path, struct slice *qu
     const char *mark = target.len > 0 ? memchr(target.at, '?', target.len) : NULL;
     size_t path_len = mark != NULL ? (size_t)(mark - target.at) : target.len;
     *path = (struct slice){target.at, path_len};
-    *query = mark != NULL ? (struct slice){mark + 1, target.len - path_len - 1}
-                          : (struct slice){target.at + path_len, 0};
+    *query = mark != NULL ? (struct slice){mark + 1, target.len - path_len - 1} : (struct slice){0};
 }
 
 bool http_percent_decode(struct slice s, struct buffer *out) {

@@ -108,14 +108,17 @@ void parts_unite(struct parts *ps) {
 
 /* ---- Delivering ---- */
 
-void parts_deliver(struct parts *ps, uint32_t slot, struct dot dot) {
+bool parts_deliver(struct parts *ps, uint32_t slot, struct dot dot) {
+    bool moved = false;
     assert(ps->of_slot[slot] != PART_NONE);
     for (uint32_t i = 0; i < ps->count; i++) {
         struct vclock *clock = &ps->list[i].clock;
         bool next = vclock_get(clock, dot.actor) + 1 == dot.n;
         assert(next || i != ps->of_slot[slot] || vclock_has(clock, dot));
         if (next) vclock_set(clock, dot);
+        moved = moved || next;
     }
+    return moved;
 }
 
 uint64_t parts_least(const struct parts *ps, uint32_t actor) {

@@ -51,8 +51,8 @@ void parts_join_slot(struct parts *ps, uint32_t slot, const struct vclock *clock
 void parts_unite(struct parts *ps); /* parts that have become equal */
 
 /* A write was delivered in its slot: D there is raised to it, and D of every other slot that was
- * just before it advances, since the write says nothing about them. */
-void parts_deliver(struct parts *ps, uint32_t slot, struct dot dot);
+ * just before it advances, since the write says nothing about them. True: something has moved. */
+bool parts_deliver(struct parts *ps, uint32_t slot, struct dot dot);
 
 /* How far an actor has been delivered in all slots. */
 uint64_t parts_least(const struct parts *ps, uint32_t actor);

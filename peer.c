@@ -42,7 +42,6 @@ struct peer *peers_find(const struct peers *ps, const struct address *address) {
 
 static struct peer *insert(struct peers *ps, const struct address *address) {
     uint32_t i = find_place(ps, address);
-    if (ps->count == PEERS_MAX) return NULL;
     if (ps->count == ps->cap) {
         ps->cap = ps->cap == 0 ? 8 : ps->cap * 2;
         ps->list = bytes_realloc(ps->list, ps->cap * sizeof *ps->list);
@@ -289,8 +288,8 @@ void peers_on_row(struct peers *ps, struct peer *p) {
 
 enum peers_added peers_add(struct peers *ps, const struct address *address, bool is_member) {
     struct peer *p = peers_find(ps, address);
+    if (p == NULL && ps->count >= PEERS_MAX) return PEERS_FULL;
     if (p == NULL) p = insert(ps, address);
-    if (p == NULL) return PEERS_FULL;
     p->is_member = p->is_member || is_member;
     if (p->state == PEER_SELF || peer_is_listed(ps, p)) return PEERS_ALREADY_PRESENT;
     if (p->state != PEER_EXPECTED) { /* whatever it was: taken in as soon as it greets again */
@@ -308,9 +307,9 @@ void peers_know(struct peers *ps, const struct address *address) {
     struct peer *p = peers_find(ps, address);
     if (p == NULL) {
         p = insert(ps, address);
-        if (p != NULL) p->state = PEER_DOWN;
+        p->state = PEER_DOWN;
     }
-    if (p != NULL) p->is_member = true;
+    p->is_member = true;
 }
 
 bool peers_strike(struct peers *ps, const struct address *address) {
@@ -347,7 +346,7 @@ static const char *refusal(const struct peers *ps, const struct wire_hello *hell
     if (address_compare(&hello->callee, &ps->self) != 0) return "this is another node";
     if (address_compare(&hello->caller, &ps->self) == 0) return "that address is mine";
     const struct peer *p = peers_find(ps, &hello->caller);
-    if (p == NULL) return ps->count == PEERS_MAX ? "too many nodes" : NULL;
+    if (p == NULL) return ps->count >= PEERS_MAX ? "too many nodes" : NULL;
     if (peer_boot_is_over(p, hello->boot)) return "a later process has taken that address";
     if (p->state == PEER_STRUCK && p->boot == hello->boot) return "struck off by request";
     return NULL;
@@ -460,8 +459,8 @@ void peers_closed(struct peers *ps, struct link *l, bool refused) {
     if (p != NULL && p->to == l) {
         bool was_open = l->state == LINK_OPEN;
         p->dial_ms = ps->now_ms + (was_open ? 0 : PEER_REDIAL_MS);
-        /* The dial may have been refused before that process began. */
-        bool heard_since = p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;
+        /* The dial may have been refused before that process began; then it has called since. */
+        bool heard_since = p->from != NULL && p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;
         bool is_judged = p->state == PEER_UP || p->state == PEER_PROBATION;
         if (refused && is_judged && !heard_since) {
             peers_take_down(ps, p, "view: out, its process is gone: ");
@@ -478,10 +477,14 @@ void peers_closed(struct peers *ps, struct link *l, bool refused) {
  * to be read, and their silence says nothing. */
 static void forgive_silence(struct peers *ps, uint64_t late_ms) {
     for (uint32_t i = 0; i < ps->count; i++) {
-        ps->list[i]->heard_ms += late_ms;
-        ps->list[i]->heard_since_ms += late_ms;
-        if (ps->list[i]->owes_since_ms != UINT64_MAX) ps->list[i]->owes_since_ms += late_ms;
+        struct peer *p = ps->list[i];
+        p->heard_ms += late_ms;
+        p->heard_since_ms += late_ms;
+        if (p->listed_until_ms != 0) p->listed_until_ms += late_ms;
+        if (p->owes_since_ms != UINT64_MAX) p->owes_since_ms += late_ms;
     }
+    for (struct link *l = ps->links; l != NULL; l = l->next)
+        l->deadline_ms += late_ms;
 }
 
 static void judge_link(struct peers *ps, struct link *l) {

@@ -33,8 +33,8 @@
 #define PEER_REFUSED_MS  1000  /* the same after it was refused with a reason */
 #define PEER_OLD_BOOTS   16    /* past boots remembered of one node */
 #define PEER_TICK_MS     50
-#define PEER_LATE_MS     300 /* a turn this late judges nobody */
-#define PEERS_MAX        1024
+#define PEER_LATE_MS     300  /* a turn this late judges nobody */
+#define PEERS_MAX        1024 /* nodes that are listed or call; those of a map come on top */
 #define LINK_OUTPUT_KEEP (256 * 1024)       /* a larger buffer is given back when it is empty */
 #define LINK_OUTPUT_MAX  (64 * 1024 * 1024) /* a peer that takes nothing is disconnected */
 

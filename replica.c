@@ -227,18 +227,27 @@ void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock
 
 /* ---- The trail ---- */
 
-static void leave_trail(struct replica *r, struct dot dot, uint32_t slot) {
+void replica_leave_trail(struct replica *r, struct dot dot, uint32_t slot) {
     if (r->trail == NULL) r->trail = bytes_alloc(REPLICA_TRAIL_MAX * sizeof *r->trail);
     r->trail[r->trail_end++ % REPLICA_TRAIL_MAX] = (struct trail_step){dot, slot};
 }
 
-void replica_level_parts(struct replica *r) {
-    if (r->parts.count == 1) return;
+/* Goes along the trail once. True: something has moved. */
+static bool follow_trail(struct replica *r) {
+    bool moved = false;
     uint64_t from = r->trail_end < REPLICA_TRAIL_MAX ? 0 : r->trail_end - REPLICA_TRAIL_MAX;
     for (uint64_t i = from; i < r->trail_end; i++) {
         const struct trail_step *step = &r->trail[i % REPLICA_TRAIL_MAX];
-        parts_deliver(&r->parts, step->slot, step->dot);
+        const struct vclock *there = parts_clock(&r->parts, step->slot);
+        if (there == NULL || !vclock_has(there, step->dot)) continue;
+        moved = parts_deliver(&r->parts, step->slot, step->dot) || moved;
     }
+    return moved;
+}
+
+void replica_level_parts(struct replica *r) {
+    while (r->parts.count > 1 && follow_trail(r))
+        parts_unite(&r->parts);
     parts_unite(&r->parts);
 }
 
@@ -355,7 +364,7 @@ bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 static bool deliver(struct replica *r, const struct incoming *in, struct metadata *seen) {
     bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);
     parts_deliver(&r->parts, in->slot, in->dot);
-    leave_trail(r, in->dot, in->slot);
+    replica_leave_trail(r, in->dot, in->slot);
     r->progress++;
     r->stats.delivered++;
     return replaced;

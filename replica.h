@@ -157,6 +157,7 @@ void replica_put_ring(struct replica *r, struct buffer *out, const struct vclock
 /* Slots that were taken over at different moments: each learns of the writes to other slots that
  * have been delivered since, or else it would lag behind as long as anybody writes. */
 void replica_level_parts(struct replica *r);
+void replica_leave_trail(struct replica *r, struct dot dot, uint32_t slot);
 
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);

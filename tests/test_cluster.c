@@ -366,6 +366,24 @@ static void newcomers_join_an_automatic_group_by_themselves(void) {
     end(&net);
 }
 
+/* The lowest address of all must not wait for itself to let it in. */
+static void a_newcomer_of_the_lowest_address_joins_as_well(void) {
+    struct net net = begin(3);
+    for (unsigned i = 1; i < 3; i++) {
+        net.configs[i].view++;
+        net.configs[i].view_count = 2;
+        start(&net, i);
+    }
+    pass(&net, 500);
+    struct result w = put(&net, 1, "k", "1", "");
+    start(&net, 0);
+    pass(&net, 2000);
+    CHECK_U64(node_map(net.nodes[1])->node_count, 3);
+    check_value(&net, 0, "k", w.metadata, "1");
+    check_level(&net);
+    end(&net);
+}
+
 /* Only the second was told of the first. */
 static void one_view_of_two_is_enough_to_become_a_group(void) {
     struct net net = begin(2);
@@ -589,9 +607,9 @@ static void a_caller_that_says_nothing_is_closed_even_by_a_node_alone(void) {
     struct link *l = node_link_accepted(n);
     struct link_order order;
     CHECK(node_deadline_ms(n) <= KIT_NOW_MS + PEER_DIAL_MS);
-    node_set_time(n, KIT_NOW_MS + PEER_DIAL_MS - 1, KIT_WALL_MS);
+    kit_pass(n, KIT_NOW_MS, KIT_NOW_MS + PEER_DIAL_MS - 1); /* late turns give nobody up */
     CHECK(!node_take_order(n, &order));
-    node_set_time(n, KIT_NOW_MS + PEER_DIAL_MS + PEER_TICK_MS, KIT_WALL_MS);
+    kit_pass(n, KIT_NOW_MS + PEER_DIAL_MS - 1, KIT_NOW_MS + PEER_DIAL_MS + PEER_TICK_MS);
     CHECK(node_take_order(n, &order) && order.kind == LINK_CLOSE && order.link == l);
     CHECK(!node_take_order(n, &order));
     CHECK_U64(node_deadline_ms(n), UINT64_MAX);
@@ -616,6 +634,7 @@ int main(void) {
     RUN(what_one_member_has_is_no_loss);
     RUN(two_of_three_serve_provisionally_until_the_third_comes);
     RUN(newcomers_join_an_automatic_group_by_themselves);
+    RUN(a_newcomer_of_the_lowest_address_joins_as_well);
     RUN(one_view_of_two_is_enough_to_become_a_group);
     RUN(a_dead_member_that_is_struck_off_leaves_the_map);
     RUN(a_live_member_that_is_struck_off_is_out_until_it_is_named);
