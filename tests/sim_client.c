@@ -51,12 +51,20 @@ static void forget(struct sim *s, struct session *me) {
     me->past.stamp = (struct stamp){0, 0};
 }
 
+/* A life of nothing but refusals leaves no line. */
+static bool is_in_history(const struct sim *s, const struct session *me) {
+    char name[32];
+    int len = snprintf(name, sizeof name, " s%u.%u ", me->name, me->life);
+    struct slice history = buffer_slice(&s->clients.history);
+    return history.len > 0 && memmem(history.at, history.len, name, (size_t)len) != NULL;
+}
+
 static void take(struct sim *s, struct session *me, const struct session *other) {
     new_life(s, me);
     me->metadata.len = 0;
     buffer_put(&me->metadata, buffer_slice(&other->metadata));
     me->past = other->past;
-    if (past_is_torn(&s->truth, &me->past) || other->metadata.len == 0) return;
+    if (past_is_torn(&s->truth, &me->past) || !is_in_history(s, other)) return;
     record(s, "take s%u.%u s%u.%u\n", me->name, me->life, other->name, other->life);
 }
 
