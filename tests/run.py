@@ -5,6 +5,7 @@
   replay    the corpora of tests/fuzz_*.c, by a plain main
   tidy      formatting, function length, banned calls, layers, names in the docs
   sim       tests/sim.c: a whole cluster from a seed, 1 to 10000 and tests/sim_seeds.txt; some with ASan
+  mutants   tests/mutants.py: the tests turn red for planted bugs, those that few seeds find
   contract  tests/contract: the real binary through the REST contract and through bad input
   fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
 
@@ -106,6 +107,10 @@ def sim(tally):
             count(tally, f"sim {variant}, seed {seed}", [program, "--seeds", f"{seed}-{seed}"])
 
 
+def mutants(tally):
+    count(tally, "mutants", [sys.executable, "tests/mutants.py", "--short"])
+
+
 def contract(tally):
     if build(tally, "asan", ["all", "unit"]) and build(tally, "release", ["all"]):
         count(tally, "contract", [sys.executable, "tests/contract/run.py"])
@@ -130,7 +135,8 @@ def fuzz(tally):
             print(result.stdout[-8000:])
 
 
-STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "contract": contract, "fuzz": fuzz}
+STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "mutants": mutants,
+         "contract": contract, "fuzz": fuzz}
 
 
 def main(names):
