@@ -10,6 +10,10 @@ static void set_pair(struct net *net, unsigned a, unsigned b, bool cut) {
     net->cut[a][b] = net->cut[b][a] = cut;
 }
 
+static bool sees(const struct net *net, unsigned i, unsigned other) {
+    return peer_in_view(peers_find(node_view(net->nodes[i]), &net->configs[other].self));
+}
+
 /* ---- What clients know ---- */
 
 static void a_write_says_what_it_met(void) {
@@ -80,10 +84,6 @@ static void who_learns_of_a_map_late_has_what_it_stands_for(void) {
 
 /* ---- Losses ---- */
 
-static bool sees(const struct net *net, unsigned i, unsigned other) {
-    return peer_in_view(peers_find(node_view(net->nodes[i]), &net->configs[other].self));
-}
-
 /* The first writes "a" to both and "b" to itself alone, dies, and starts again while it is cut off,
  * with nothing. It meets the second and hears what that has; before it has got it, a client asks
  * for "b". */
@@ -117,13 +117,37 @@ static void a_waiver_does_not_jump_over_what_another_has(void) {
     end(&net);
 }
 
+/* ---- Who is up ---- */
+
+static void a_gap_while_it_is_heard_again_starts_that_anew(void) {
+    struct net net = begin_ready(2);
+    set_cut(&net, 0, true);
+    pass(&net, 2000);
+    set_cut(&net, 0, false);
+    pass(&net, 900);
+    set_cut(&net, 0, true);
+    pass(&net, 1200);
+    set_cut(&net, 0, false);
+    for (int ms = 0; ms < 1500; ms += 10) {
+        CHECK(!sees(&net, 0, 1) && !sees(&net, 1, 0));
+        pass(&net, 10);
+    }
+    pass(&net, 1500);
+    CHECK(sees(&net, 0, 1) && sees(&net, 1, 0));
+    end(&net);
+}
+
 /* ---- Starts ---- */
 
 /* One that has been told only a part of what there is restarts with all others: now it has more
  * than they. */
 static void who_has_more_is_levelled_with_before_anybody_serves(void) {
-    struct net net = begin_ready(3);
-    struct result w = put(&net, 1, "k", "1", "");
+    struct net net = begin(3);
+    for (unsigned i = 0; i < 3; i++)
+        net.configs[i].ring_writes_max = 4;
+    make_ready(&net);
+    put_much(&net, 1);
+    put(&net, 1, LAST, "1", "");
     set_cut(&net, 2, true);
     pass(&net, 1500);
     put(&net, 2, "only there", "1", "");
@@ -140,19 +164,21 @@ static void who_has_more_is_levelled_with_before_anybody_serves(void) {
     set_pair(&net, 0, 1, false);
     pass(&net, 800);
     CHECK(!node_ready(net.nodes[0]));
-    CHECK_U64(store_live(node_store(net.nodes[0])), 1);
+    CHECK_U64(store_live(node_store(net.nodes[0])), 51);
     kill_node(&net, 1);
     kill_node(&net, 2);
     memset(net.cut, 0, sizeof net.cut);
-    set_cut(&net, 0, true); /* the others have met when it comes */
+    pass(&net, 50); /* it learns that they are gone */
+    set_cut(&net, 0, true);
     start(&net, 1);
     start(&net, 2);
-    pass(&net, 500);
-    set_cut(&net, 0, false);
+    pass(&net, 200);
+    CHECK(!node_ready(net.nodes[0]) && sees(&net, 1, 2));
+    set_cut(&net, 0, false); /* they have met when it comes */
     for (uint64_t until = net.now_ms + 3000; net.now_ms < until;) {
         for (unsigned i = 0; i < 3; i++) {
             if (!node_ready(net.nodes[i])) continue;
-            CHECK(submit(&net, i, OP_GET, "k", "", w.metadata).status == NODE_FOUND);
+            CHECK(submit(&net, i, OP_GET, LAST, "", "").status == NODE_FOUND);
         }
         if (!step(&net)) net.now_ms += 10;
     }
@@ -164,6 +190,7 @@ int main(void) {
     RUN(a_write_says_what_it_met);
     RUN(who_learns_of_a_map_late_has_what_it_stands_for);
     RUN(a_waiver_does_not_jump_over_what_another_has);
+    RUN(a_gap_while_it_is_heard_again_starts_that_anew);
     RUN(who_has_more_is_levelled_with_before_anybody_serves);
     return kit_finish();
 }
