@@ -50,7 +50,7 @@ $(OUT)/%.o: %.c
 	$(COMPILE) -c -o $@ $<
 
 run: kvs
-	./kvs
+	@./run.sh
 
 # ---- Tests ----
 

@@ -177,6 +177,15 @@ static void send_images(struct replica *r, struct peer *p) {
     l->images_due = slot < SHARD_SLOTS;
 }
 
+bool catchup_has_more_to_send(const struct replica *r) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        const struct link *l = r->mates[i]->to;
+        bool due = l != NULL && l->state == LINK_OPEN && l->images_due;
+        if (due && l->out.len - l->out_sent < CATCHUP_IMAGES_BYTES_MAX) return true;
+    }
+    return false;
+}
+
 /* ---- Taking images ---- */
 
 bool catchup_on_slot(struct replica *r, struct link *l, struct slice body) {

@@ -32,4 +32,7 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot);
 void catchup_tick(struct replica *r);
 void catchup_end_turn(struct replica *r); /* asks, and sends images */
 
+/* A link has taken what it was given of the images that are due: the next turn must not wait. */
+bool catchup_has_more_to_send(const struct replica *r);
+
 #endif

@@ -345,7 +345,7 @@ static void judge_actor(struct cluster *c, struct peer *from, uint32_t index) {
     bool mine = address_compare(&a->node, self) == 0 && a->boot != c->peers.boot;
     bool theirs = address_compare(&a->node, &from->address) == 0 && a->boot != from->boot;
     if (mine || theirs) actors_end(c->actors, index);
-    if (a->boot == from->boot && a->group == c->replica.group) from->actor = index;
+    if (a->boot == from->boot && a->group == c->replica.group) replica_note_actor(from, index);
 }
 
 static bool on_actor(struct cluster *c, struct peer *from, struct slice body) {

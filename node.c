@@ -110,7 +110,7 @@ void node_stop(struct node *n) {
 uint64_t node_deadline_ms(const struct node *n) {
     uint64_t peers = peers_deadline_ms(&n->cluster.peers);
     uint64_t oldest = n->parked != NULL ? n->parked->deadline_ms : UINT64_MAX;
-    if (n->replica->done != NULL) return n->now_ms;
+    if (n->replica->done != NULL || catchup_has_more_to_send(n->replica)) return n->now_ms;
     return peers < oldest ? peers : oldest;
 }
 

@@ -97,6 +97,9 @@ static void forget_dealings(struct peer *p) {
 void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
     static const struct vclock nothing;
     bool same = shard != SHARD_NONE && map->group[shard] == r->group;
+    bool first = r->map_id == 0;
+    for (uint32_t i = 0; i < r->mate_count; i++)
+        r->mates[i]->owes_since_ms = UINT64_MAX; /* who leaves owes nothing any more */
     r->map_id = map->id;
     r->mate_count = 0;
     r->mates = bytes_realloc(r->mates, map->node_count * sizeof(struct peer *));
@@ -111,7 +114,7 @@ void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
     r->slots = (struct slots){0};
     r->actor = ACTOR_NONE;
     r->assigned = 0;
-    r->joined_ms = r->peers->now_ms;
+    if (!first) r->joined_ms = r->peers->now_ms;
     r->provisional = false;
     r->synced = shard != SHARD_NONE && r->mate_count == 0;
     for (uint32_t s = 0; s < SHARD_SLOTS && shard != SHARD_NONE; s++) {
@@ -438,14 +441,14 @@ static void hold_back(struct replica *r, const struct incoming *in, struct slice
     r->stats.held_total++;
 }
 
-/* Only the first of each actor can be next. True: something was delivered. */
+/* Only the first of each actor can be next, so only those are read: there may be thousands behind
+ * them, and this runs for each delivery. True: something was delivered. */
 static bool release_round(struct replica *r) {
     bool delivered = false;
     for (uint32_t i = 0; i < r->held_count;) {
         struct dot missing;
-        bool first = replica_held_is_first(r, i);
         struct incoming in = understand_kept(r, r->held[i]);
-        enum verdict verdict = first ? judge(r, &in, &missing) : HAS_GAP;
+        enum verdict verdict = judge(r, &in, &missing);
         if (verdict == IS_NEXT) {
             deliver(r, &in, NULL);
             keep_in_ring(r, take_held(r, i));
@@ -454,7 +457,7 @@ static bool release_round(struct replica *r) {
             if (verdict == IS_HERE) parts_deliver(&r->parts, in.slot, in.dot);
             free(take_held(r, i));
         } else {
-            i++;
+            i = held_place(r, (struct dot){in.dot.actor + 1, 0});
         }
     }
     return delivered;
@@ -572,7 +575,7 @@ void replica_cancel(struct replica *r, uint64_t token) {
 /* ---- Frames ---- */
 
 /* A peer has one actor in each of its groups, one after the other; older writes may come again. */
-static void note_actor(struct peer *p, uint32_t actor) {
+void replica_note_actor(struct peer *p, uint32_t actor) {
     if (p->actor != ACTOR_NONE && p->actor >= actor) return;
     p->actor = actor;
     p->ack_told = 0;
@@ -583,7 +586,7 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
     if (!understand(r, body, &in)) return false;
     const struct actor *actor = actors_get(r->actors, in.dot.actor);
     bool relayed = actor->boot != from->boot;
-    if (!relayed && actor->group == r->group) note_actor(from, in.dot.actor);
+    if (!relayed && actor->group == r->group) replica_note_actor(from, in.dot.actor);
     if (relayed && from == r->pull_from) r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
     if (in.dot.actor == r->actor) { /* it comes back: so it is there */
         if (in.dot.n > r->assigned) return false;

@@ -138,6 +138,9 @@ bool replica_write_alone(struct replica *r, struct store_place place, const stru
 struct under_way *replica_take_done(struct replica *r); /* the caller's; NULL: none */
 void replica_cancel(struct replica *r, uint64_t token);
 
+/* The peer writes as that actor from now on. */
+void replica_note_actor(struct peer *p, uint32_t actor);
+
 /* D of a slot; NULL: nothing of it is kept here. */
 const struct vclock *replica_clock(const struct replica *r, uint32_t slot);
 

@@ -209,7 +209,9 @@ static void take_map(struct map_reader *r, struct map *m) {
     if (proposer.len > 0 && address_parse(proposer, &m->proposer) != NULL) r->bad = true;
     m->nonce = take_number(r, 8);
     m->shard_count = (uint32_t)take_number(r, 1);
-    if (m->shard_count < 1 || m->shard_count > SHARD_COUNT_MAX || m->epoch < 1) r->bad = true;
+    if (m->shard_count < 1 || m->shard_count > SHARD_COUNT_MAX || m->epoch < 1 ||
+        m->epoch >= SHARD_EPOCH_MAX)
+        r->bad = true;
     for (uint32_t s = 0; s < m->shard_count && !r->bad; s++) {
         m->group[s] = take_number(r, 8);
         r->bad = r->bad || m->group[s] == 0; /* stands for no group */

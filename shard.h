@@ -20,7 +20,8 @@
 #define SHARD_COUNT_MAX 64
 #define SHARD_NODES_MAX 1024 /* in a map */
 #define SHARD_NONE      UINT32_MAX
-#define SHARD_ID_BYTES  4 /* "s63" and NUL */
+#define SHARD_EPOCH_MAX (UINT32_MAX / 2) /* so that epochs never wrap */
+#define SHARD_ID_BYTES  4                /* "s63" and NUL */
 
 struct map {
     uint64_t id;

@@ -32,8 +32,26 @@ STORIES = [name for name in ("test_cluster", "test_schedules", "test_node", "tes
 TARGETS = ["sim-build", *(f"build/sim/tests/{name}" for name in STORIES)]
 
 # What is wrong then, where, the old text, the new text, and the seeds that it wants, if many.
-# ---- What clients know: node.c, metadata.c, cluster.c ----
+#
+# What is not here, because it is no bug by itself:
+#   stamps without the stored version's time     the replica's clock has passed it when it was merged
+#   the greatest part is acknowledged            what lifted one slot's D was delivered elsewhere
+#   slots that have become equal stay apart      costs bytes in rows, nothing else
+#   no trail, or nothing done where a write is   each levels the slots where the other does not; see
+#     here already                               "D of one slot advances, not of the others"
+#   held writes not looked at after an image     the next tick does
+#   pruned on rows that are not synced, or of    a row that has the dot, has it
+#     another map
+#   waived though not all are ready              so has a row that has it not, if all present boots
+#                                                have been heard
+#   frames taken of who is out                   its links are closed, and who is not in its view
+#                                                sends it nothing
+#   the actor of the process before stays        nobody heeds an acknowledgement of its writes
+#   what the process before had acknowledged     whatever is under way comes after that
+#   debts not noted when a member becomes ready  the next write notes them; a member that is heard and
+#                                                never delivers needs another bug
 MUTANTS = [
+    # ---- What clients know: node.c, metadata.c, cluster.c ----
     ("reads do not check dependencies", "node.c",
      "if (!covers(n, op->claim, g.place.slot)) {",
      "if (op->kind != OP_GET && !covers(n, op->claim, g.place.slot)) {"),
@@ -52,9 +70,6 @@ MUTANTS = [
     ("stamps without the metadata's time", "node.c",
      "seen = hlc_max(seen, g->seen->time);",
      ""),
-    ("stamps without the stored version's time", "node.c",
-     "return (g->known ? hlc_max(seen, g->old.hlc) : seen) + 1;",
-     "return seen + 1;"),
     ("stamps by the wall clock alone", "node.c",
      "uint64_t seen = hlc_max(n->replica->hlc, hlc_of_wall(n->wall_ms));",
      "uint64_t seen = hlc_of_wall(n->wall_ms);"),
@@ -83,9 +98,6 @@ MUTANTS = [
      "if (!peer_in_view(c->replica.mates[i])) continue;\n"
      "        if (!row->synced || row->map_id != c->map->id) return false;\n"
      "        if (!row_has"),
-    ("pruned on rows that are not synced", "cluster.c",
-     "if (!row->is_heard || !row->synced || row->map_id != c->map->id) return false;\n",
-     "if (!row->is_heard) return false;\n"),
     ("pruned without looking at the rows", "cluster.c",
      "if (!row_has(row, dot, &c->replica.slots)) return false;",
      ""),
@@ -96,16 +108,19 @@ MUTANTS = [
      "    if (c->map->epoch == 1) return;\n",
      ""),
     ("pruned though its boot goes on", "cluster.c",
-     "a->group == c->replica.group && is_over(c, a) && all_have(c, dot)",
+     "a->group == c->replica.group && a->is_over && all_have(c, dot)",
      "a->group == c->replica.group && all_have(c, dot)"),
     ("a smaller map is adopted", "cluster.c",
-     "    if (c->is_decided && !map_less(best, m)) return;\n",
+     "    if (!map_less(c->next != NULL ? c->next : c->map, m)) return;\n",
      ""),
     ("everybody in view proposes maps", "cluster.c",
-     "if (peer_in_view(p)) return p->state == PEER_SELF;",
-     "if (p->state == PEER_SELF) return true;"),
+     "        if (peer_in_view(p) && p->row.synced && map_has_node(c->map, &p->address)) return false;\n",
+     ""),
+    ("a map is taken over before the data that it stands for", "cluster.c",
+     "if (!c->replica.provisional || p->is_met) ask_for_maps(c, p);",
+     "ask_for_maps(c, p);"),
 
-# ---- Own writes, deliveries, acknowledgements: replica.c ----
+    # ---- Own writes, deliveries, acknowledgements: replica.c ----
     ("an actor is used again after a restart", "replica.c",
      "actors_learn(r->actors, r->random64(), &r->peers->self",
      "actors_learn(r->actors, r->peers->self.ipv4, &r->peers->self"),
@@ -140,21 +155,11 @@ MUTANTS = [
     ("what is held back is not looked at again", "replica.c",
      "        keep_in_ring(r, keep(&in, frame));\n        replica_release_held(r);\n",
      "        keep_in_ring(r, keep(&in, frame));\n"),
-    ("what is here already does not level the slots", "replica.c",
-     "    case IS_HERE: parts_deliver(&r->parts, in.slot, in.dot); break;\n",
-     "    case IS_HERE: break;\n"),
     ("acknowledged before delivery", "replica.c",
      "    uint64_t n = parts_least(&r->parts, p->actor);\n",
      "    uint64_t n = parts_least(&r->parts, p->actor);\n"
      "    uint64_t held = replica_first_held(r, p->actor);\n"
      "    if (held > n) n = held;\n"),
-    ("the greatest part is acknowledged", "replica.c",
-     "    uint64_t n = parts_least(&r->parts, p->actor);\n",
-     "    uint64_t n = 0;\n"
-     "    for (uint32_t i = 0; i < r->parts.count; i++) {\n"
-     "        uint64_t part = vclock_get(&r->parts.list[i].clock, p->actor);\n"
-     "        if (part > n) n = part;\n"
-     "    }\n"),
     ("own writes under way are not sent again", "replica.c",
      "    for (struct under_way *u = r->under_way; u != NULL; u = u->next)\n"
      "        send_to(r, p, frame_of(u->write));\n",
@@ -165,9 +170,6 @@ MUTANTS = [
     ("who has acknowledged before is not fed on its return", "replica.c",
      "else if (!p->is_fed && peer_output(p) != NULL)",
      "else if (!p->is_fed && peer_output(p) != NULL && p->acked == 0)"),
-    ("debts are not noted when a member becomes ready", "replica.c",
-     "if (owes && p->owes_since_ms == UINT64_MAX) p->owes_since_ms = r->peers->now_ms;\n    }\n}",
-     "(void)owes;\n    }\n}"),
     ("own writes that come back are not delivered", "replica.c",
      "        if (in.dot.n > r->assigned) return false;\n"
      "        replica_deliver_own(r, in.dot.n);\n",
@@ -175,17 +177,11 @@ MUTANTS = [
     ("alone is judged at the write only", "replica.c",
      "    if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);\n",
      ""),
-    ("no trail", "replica.c",
-     "        parts_deliver(&r->parts, step->slot, step->dot);\n    }\n    parts_unite",
-     "        (void)step;\n    }\n    parts_unite"),
-    ("slots that have become equal stay apart", "replica.c",
-     "    parts_unite(&r->parts);\n",
-     ""),
     ("what the ring drops is not noted", "replica.c",
      "    vclock_raise(&r->trimmed, k->dot);\n",
      ""),
 
-# ---- Catching up: catchup.c, row.c, part.c ----
+    # ---- Catching up: catchup.c, row.c, part.c ----
     ("the ring says that it reaches though it was trimmed", "catchup.c",
      "if (known && vclock_covers(&theirs, &r->trimmed)) {",
      "if (known) {"),
@@ -197,7 +193,7 @@ MUTANTS = [
      ""),
     ("the ring is sent from behind the furthest slot on", "catchup.c",
      "                vclock_meet(behind, &theirs);\n",
-     "                vclock_join(behind, &theirs);\n"),
+     "                vclock_join(behind, &theirs);\n", 3000),
     ("D is joined before the image is there", "catchup.c",
      "    (void)r;\n    l->image.len = l->image_head.len = 0;\n",
      "    struct vclock clock = {0};\n"
@@ -211,16 +207,13 @@ MUTANTS = [
      "    struct wire_write w;\n"
      "    struct slice body = {frame.at + WIRE_HEAD_BYTES, frame.len - WIRE_HEAD_BYTES};\n"
      "    if (!wire_read_write(body, &w)) return false;\n"
-     "    replica_merge(r, &w, actors_find_id(r->actors, w.dot.actor_id), NULL);\n"),
+     "    replica_merge(r, &w, actors_find_id(r->actors, w.dot.actor_id), NULL);\n", 1000),
     ("an image has no tombstones", "catchup.c",
      "        put_version(r, out, &v);\n    wire_put_slot_end",
      "        if (!v.is_tombstone) put_version(r, out, &v);\n    wire_put_slot_end"),
     ("an image does not answer for own writes under way", "catchup.c",
-     "    deliver_own_within(r, clock);\n    while",
+     "    if (!deliver_own_within(r, clock)) return false;\n    while",
      "    while"),
-    ("what is held back is not looked at after an image", "catchup.c",
-     "    r->stats.images_taken++;\n    replica_release_held(r);\n",
-     "    r->stats.images_taken++;\n"),
     ("rows start no pull", "catchup.c",
      "    if (lagged || (lags && (!r->synced || r->pull_wanted))) pull(r, from);\n",
      "    (void)lags, (void)lagged;\n"),
@@ -251,9 +244,6 @@ MUTANTS = [
     ("waived though not all have heard all present boots", "catchup.c",
      "if (!counts || !has_heard_all(r, &p->row)) return false;",
      "if (!counts) return false;"),
-    ("waived though not all are ready", "catchup.c",
-     "bool counts = peer_in_view(p) && p->row.synced && p->row.map_id == r->map_id;",
-     "bool counts = peer_in_view(p) && p->row.map_id == r->map_id;"),
     ("waived with a majority in view", "catchup.c",
      "static bool is_quorate(const struct replica *r) {\n",
      "static bool is_quorate(const struct replica *r) {\n"
@@ -261,7 +251,7 @@ MUTANTS = [
      "    for (uint32_t i = 0; i < r->mate_count; i++) {\n"
      "        const struct peer *p = r->mates[i];\n"
      "        bool counts = peer_in_view(p) && p->row.synced && p->row.map_id == r->map_id;\n"
-     "        present += counts && has_heard_all(r, &p->row);\n"
+     "        present += counts;\n"
      "    }\n"
      "    if (r->synced && 2 * present > r->mate_count + 1) return true;\n"),
     ("a waiver jumps over what another has", "catchup.c",
@@ -271,8 +261,8 @@ MUTANTS = [
      "        if (nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost);\n",
      "        parts_join_slot(&r->parts, s, &lost);\n"),
     ("waived though its boot goes on", "catchup.c",
-     "    if (!is_over(r, actor) || !is_quorate(r)) return false;\n",
-     "    (void)actor;\n    if (!is_quorate(r)) return false;\n"),
+     "if (!actor->is_over || !is_quorate(r)) return false;",
+     "if (!is_quorate(r)) return false;"),
     ("waived though another holds it back", "catchup.c",
      "    if (r->held_count > 0) put_held(r, w);\n",
      ""),
@@ -292,10 +282,7 @@ MUTANTS = [
      "        if (next) vclock_set(clock, dot);\n",
      "        if (next && i == ps->of_slot[slot]) vclock_set(clock, dot);\n"),
 
-# ---- Who is up: peer.c, cluster.c ----
-    ("frames of who is out are taken", "cluster.c",
-     "    if (l->peer->state != PEER_UP) return true;\n",
-     ""),
+    # ---- Who is up: peer.c, cluster.c ----
     ("views are not mutual", "peer.c",
      "(p->state == PEER_UP && p->row.is_heard && p->row.hears_me)",
      "p->state == PEER_UP"),
@@ -312,7 +299,7 @@ MUTANTS = [
      "    if (peer_boot_is_over(p, hello->boot)) return \"a later process has taken that address\";\n",
      ""),
     ("a stale refusal takes a fresh process down", "peer.c",
-     "bool heard_since = p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;",
+     "bool heard_since = p->from != NULL && p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;",
      "bool heard_since = false;"),
     ("links of the process before stay open", "peer.c",
      "        if (p->from != NULL && p->from->boot != boot) close_link(p->from);\n"
@@ -321,13 +308,7 @@ MUTANTS = [
     ("the row of the process before stays", "peer.c",
      "        p->old_boots[p->old_boot_count++ % PEER_OLD_BOOTS] = p->boot;\n"
      "        row_clear(&p->row);\n",
-     "        p->old_boots[p->old_boot_count++ % PEER_OLD_BOOTS] = p->boot;\n"),
-    ("the actor of the process before stays", "peer.c",
-     "    p->actor = ACTOR_NONE;\n    p->acked = p->ack_told = 0;\n",
-     "    p->acked = p->ack_told = 0;\n"),
-    ("what the process before had acknowledged stays", "peer.c",
-     "    p->actor = ACTOR_NONE;\n    p->acked = p->ack_told = 0;\n",
-     "    p->actor = ACTOR_NONE;\n    p->ack_told = 0;\n"),
+     "        p->old_boots[p->old_boot_count++ % PEER_OLD_BOOTS] = p->boot;\n", 1000),
     ("who acknowledges nothing stays", "peer.c",
      "        else if (p->owes_since_ms != UINT64_MAX && p->owes_since_ms + PEER_SILENT_MS <= ps->now_ms)\n",
      "        else if (false)\n"),
@@ -393,7 +374,7 @@ def run_stories(tree):
     for name in STORIES:
         code, output = run(tree, [f"build/sim/tests/{name}"], SECONDS_MAX)
         if code != 0:
-            failed = re.findall(r"^FAILED (\S+)", output, re.MULTILINE) or ["?"]
+            failed = re.findall(r"^FAILED (\S+)", output, re.MULTILINE) or ["it ends early"]
             return f"{name}, {failed[0]}"
     return None
 

@@ -7,11 +7,13 @@
   sim       tests/sim.c: a whole cluster from a seed, 1 to 10000 and tests/sim_seeds.txt; some with ASan
   mutants   tests/mutants.py: the tests turn red for planted bugs, those that few seeds find
   contract  tests/contract: the real binary through the REST contract and through bad input
+  group     tests/group: several real processes that replicate, are killed, frozen and cut off
   fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
 
 `run.py unit contract` runs just those. What this machine cannot run is said and passed over.
 """
 
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -116,6 +118,11 @@ def contract(tally):
         count(tally, "contract", [sys.executable, "tests/contract/run.py"])
 
 
+def group(tally):
+    if build(tally, "asan", ["all", "unit"]):
+        count(tally, "group", [sys.executable, "tests/group/run.py"])
+
+
 def fuzz(tally):
     seconds = os.environ.get("FUZZ_SECONDS")
     if not seconds:
@@ -127,16 +134,20 @@ def fuzz(tally):
     if result.returncode != 0:
         tally.pass_over("fuzz", "clang has no libFuzzer here")
         return
-    for corpus in sorted((ROOT / "tests" / "corpus").iterdir()):
-        result = run(["make", "-s", "fuzz", f"FUZZ_TARGETS={corpus.name}"])
-        tally.add(f"fuzz {corpus.name}, {seconds} s", int(result.returncode == 0),
+    targets = [corpus.name for corpus in sorted((ROOT / "tests" / "corpus").iterdir())]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # each takes one core
+        runs = {target: pool.submit(run, ["make", "-s", "fuzz", f"FUZZ_TARGETS={target}"])
+                for target in targets}
+    for target, future in runs.items():
+        result = future.result()
+        tally.add(f"fuzz {target}, {seconds} s", int(result.returncode == 0),
                   int(result.returncode != 0))
         if result.returncode != 0:
             print(result.stdout[-8000:])
 
 
 STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "mutants": mutants,
-         "contract": contract, "fuzz": fuzz}
+         "contract": contract, "group": group, "fuzz": fuzz}
 
 
 def main(names):

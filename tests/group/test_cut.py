@@ -96,6 +96,22 @@ class Cut(GroupCase):
         metadata = self.put(left, "partial", 1).metadata
         self.expect_level("partial", metadata, (1,), healed, READMIT_S + LEVEL_S)
 
+    def test_an_effect_that_takes_a_shorter_way_than_its_cause_waits_for_it(self):
+        """The cause cannot go from left to right; the effect goes from the middle to both."""
+        left, middle, right = self.cluster
+        waits = []
+        self.network.cut([left], [right])
+        for number in range(12):
+            cause = self.put(left, f"cause-{number}", 1)
+            effect = self.put(middle, f"effect-{number}", 1, cause.metadata)
+            start = time.monotonic()
+            until(lambda: right.get(f"effect-{number}").status == 200, 4, self.describe)
+            waits.append(time.monotonic() - start)
+            self.assertEqual(right.get(f"cause-{number}").status, 200, f"effect {number} is there without its cause")
+            self.assertEqual(right.get(f"cause-{number}", effect.metadata).status, 200)
+        self.assertGreater(max(waits), 0.02, "no effect had to wait: this has tested nothing")
+        self.figures["effects that waited for their causes"] = f"longest {max(waits):.2f} s"
+
     def test_a_cut_off_node_that_is_killed_and_started_again_takes_what_it_wrote_alone_with_it(self):
         """Without a log a write on one copy dies with its process; what the others have stays."""
         many, one = self.cluster[0:2], self.cluster[2]
