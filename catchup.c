@@ -33,9 +33,22 @@ static void put_held(const struct replica *r, struct wire_row_writer *w) {
     wire_count_part(w);
 }
 
+/* So many parts go into one frame. Mostly there is one; a thousand of a thousand actors each would
+ * be more than a frame can take. What is left out counts as unknown. */
+static uint16_t parts_that_fit(const struct replica *r) {
+    size_t bytes = 0;
+    uint16_t count = 0;
+    while (count < r->parts.count && bytes <= CATCHUP_PARTS_BYTES_MAX) {
+        const struct vclock *clock = &r->parts.list[count++].clock;
+        bytes += sizeof(struct slots) + clock->len * sizeof(struct wire_dot);
+    }
+    return count;
+}
+
 void catchup_put_parts(struct replica *r, struct wire_row_writer *w) {
     if (r->group == 0) return;
-    for (uint32_t i = 0; i < r->parts.count; i++) {
+    uint16_t count = parts_that_fit(r);
+    for (uint16_t i = 0; i < count; i++) {
         row_put_part(w->out, &r->parts.list[i], r->group, r->synced, r->actors);
         wire_count_part(w);
     }
@@ -57,8 +70,9 @@ static void pull(struct replica *r, struct peer *p) {
     r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
     r->pull_wanted = false;
     r->stats.pulls++;
-    size_t begun = wire_begin_pull(out, r->map_id, (uint16_t)r->parts.count);
-    for (uint32_t i = 0; i < r->parts.count; i++)
+    uint16_t count = parts_that_fit(r);
+    size_t begun = wire_begin_pull(out, r->map_id, count);
+    for (uint16_t i = 0; i < count; i++)
         row_put_part(out, &r->parts.list[i], r->group, r->synced, r->actors);
     wire_end_pull(out, begun);
 }
@@ -276,7 +290,7 @@ static void judge_synced(struct replica *r) {
             level = level && !lacks(r, &p->row);
         }
     }
-    bool waited = r->peers->now_ms >= r->joined_ms + CATCHUP_LEVEL_MS;
+    bool waited = peers_awake_ms(r->peers) >= r->joined_ms + CATCHUP_LEVEL_MS;
     if (any_synced ? has_targets : level && (all_reached || waited)) {
         become_synced(r, !any_synced && !all_reached);
     }
@@ -320,11 +334,11 @@ static bool has_heard_all(const struct replica *r, const struct row *row) {
     return me != NULL && me->boot == r->boot;
 }
 
-/* It has writes of that actor beyond `n` in the slot, or will have the dot when others come. */
+/* It may have writes of that actor beyond `n` in the slot, or will when others come. */
 static bool row_shows(const struct row *row, struct dot dot, uint64_t n, uint32_t slot) {
     const struct vclock *clock = row_clock(row, slot);
     uint64_t first_held = vclock_get(&row->held, dot.actor);
-    return (clock != NULL && vclock_get(clock, dot.actor) > n) ||
+    return clock == NULL || vclock_get(clock, dot.actor) > n ||
            (first_held != 0 && first_held <= dot.n);
 }
 

@@ -11,6 +11,7 @@
 
 #define CATCHUP_IMAGES_BYTES_MAX (256 * 1024)      /* of output before the next image is made */
 #define CATCHUP_IMAGE_BYTES_MAX  ((size_t)1 << 30) /* of one slot */
+#define CATCHUP_PARTS_BYTES_MAX  (4 * 1024 * 1024) /* of D in one frame */
 #define CATCHUP_FRONTIER         256 /* the last dots of an actor that tell other slots something */
 #define CATCHUP_LEVEL_MS         3000 /* members not reached by then are not waited for at start */
 

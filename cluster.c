@@ -94,7 +94,8 @@ static bool nobody_has_a_map(const struct cluster *c) {
 }
 
 static void decide_map(struct cluster *c) {
-    if (nobody_has_a_map(c) || c->now_ms >= c->started_ms + CLUSTER_ASK_MS) adopt(c, c->map);
+    if (nobody_has_a_map(c) || peers_awake_ms(&c->peers) >= c->started_ms + CLUSTER_ASK_MS)
+        adopt(c, c->map);
 }
 
 /* ---- Proposing maps ---- */

@@ -82,7 +82,6 @@ void peers_init(struct peers *ps, const struct peers_config *config, struct note
         .readmit_ms = config->readmit_ms,
         .notes = notes,
         .now_ms = now_ms,
-        .started_ms = now_ms,
         .tick_ms = now_ms,
         .row_ms = now_ms,
     };
@@ -449,7 +448,9 @@ void peers_on_refused(struct peers *ps, struct link *l, struct slice body) {
 
 void peers_break(struct peers *ps, struct link *l, const char *why) {
     struct peer *p = l->peer;
-    if (why != NULL) notes_put(ps->notes, why, p == NULL ? NULL : &p->address);
+    if (why != NULL && p != NULL) notes_put(ps->notes, why, &p->address);
+    if (why != NULL && p == NULL)
+        notes_put(ps->notes, "peer: a stranger's call made no sense", NULL);
     if (p != NULL && p->to == l) p->dial_ms = ps->now_ms + PEER_REDIAL_MS;
     close_link(l);
 }
@@ -476,6 +477,7 @@ void peers_closed(struct peers *ps, struct link *l, bool refused) {
 /* This turn comes so late that this process was stopped or starved: what its peers have sent waits
  * to be read, and their silence says nothing. */
 static void forgive_silence(struct peers *ps, uint64_t late_ms) {
+    ps->forgiven_ms += late_ms;
     for (uint32_t i = 0; i < ps->count; i++) {
         struct peer *p = ps->list[i];
         p->heard_ms += late_ms;
@@ -558,6 +560,10 @@ void peers_set_time(struct peers *ps, uint64_t now_ms) {
         ps->row_ms = now_ms + ROW_MS;
     }
     dial_peers(ps);
+}
+
+uint64_t peers_awake_ms(const struct peers *ps) {
+    return ps->now_ms - ps->forgiven_ms;
 }
 
 uint64_t peers_deadline_ms(const struct peers *ps) {

@@ -97,11 +97,11 @@ struct peers {
     uint32_t readmit_ms;
     struct notes *notes; /* borrowed */
     uint64_t now_ms, tick_ms;
-    uint64_t started_ms;
-    bool group_found;   /* a running group was heard, and its view taken over */
-    bool rows_due;      /* something that rows tell has changed */
-    uint64_t row_ms;    /* when the next row is due anyway */
-    struct peer **list; /* owned; sorted by address, self among them */
+    uint64_t forgiven_ms; /* how long this process was stopped or starved, in all */
+    bool group_found;     /* a running group was heard, and its view taken over */
+    bool rows_due;        /* something that rows tell has changed */
+    uint64_t row_ms;      /* when the next row is due anyway */
+    struct peer **list;   /* owned; sorted by address, self among them */
     uint32_t count, cap;
     struct link *links;  /* owned */
     struct link *closed; /* the one whose LINK_CLOSE was taken last */
@@ -120,6 +120,7 @@ void peers_free(struct peers *ps);
 
 /* Moves the clock; judges who is silent, dials, gives up. */
 void peers_set_time(struct peers *ps, uint64_t now_ms);
+uint64_t peers_awake_ms(const struct peers *ps); /* the clock, without the time it could not run */
 uint64_t peers_deadline_ms(const struct peers *ps); /* UINT64_MAX when there is nobody else */
 
 /* ---- The view ---- */

@@ -114,7 +114,7 @@ void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
     r->slots = (struct slots){0};
     r->actor = ACTOR_NONE;
     r->assigned = 0;
-    if (!first) r->joined_ms = r->peers->now_ms;
+    if (!first) r->joined_ms = peers_awake_ms(r->peers);
     r->provisional = false;
     r->synced = shard != SHARD_NONE && r->mate_count == 0;
     for (uint32_t s = 0; s < SHARD_SLOTS && shard != SHARD_NONE; s++) {
