@@ -239,7 +239,12 @@ MUTANTS = [
      "if (!counts || !has_heard_all(r, &p->row)) return false;",
      "if (!counts) return false;", 3000),
     ("waived with a majority in view", "catchup.c",
+     "    return clock == NULL || vclock_get(clock, dot.actor) > n ||\n"
+     "           (first_held != 0 && first_held <= dot.n);\n}\n\n"
+     "/* Everybody's word counts: all are here, serve, live by this map and have heard one another. */\n"
      "static bool is_quorate(const struct replica *r) {\n",
+     "    return (clock != NULL && vclock_get(clock, dot.actor) > n) ||\n"
+     "           (first_held != 0 && first_held <= dot.n);\n}\n\n"
      "static bool is_quorate(const struct replica *r) {\n"
      "    uint32_t present = 1;\n"
      "    for (uint32_t i = 0; i < r->mate_count; i++) {\n"
