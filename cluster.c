@@ -5,8 +5,10 @@
  * in a synced row, living by this very map, that it has (a, n): then whoever lives by this map or a
  * greater one can lack it no more, and the metadata names the map in its place. Never under a first
  * map: a node that restarts without a log knows that one by itself and could not tell that it is
- * behind. So when the D of a node counts many actors that are over, the lowest address in view
- * proposes the same map again under the next epoch.
+ * behind. For the same reason a node that came to serve without having met all members takes over
+ * a map only from one whose data it has had: from then on it answers to who names that map. So when
+ * the D of a node counts many actors that are over, the lowest member in view proposes the same map
+ * again under the next epoch.
  */
 #include "cluster.h"
 
@@ -309,7 +311,7 @@ static bool on_row(struct cluster *c, struct peer *p, struct slice body) {
     bool was_in_view = peer_in_view(p);
     if (!catchup_on_row(&c->replica, p, body)) return false;
     peers_on_row(&c->peers, p);
-    ask_for_maps(c, p);
+    if (!c->replica.provisional || p->is_met) ask_for_maps(c, p); /* see PRUNE */
     if (!c->is_decided && p->row.map_id == c->map->id) adopt(c, c->map);
     if (was_in_view != peer_in_view(p)) c->peers.rows_due = true;
     return true;

@@ -1,15 +1,20 @@
 #!/usr/bin/env python3
-"""Does the simulator find bugs? Plants them one at a time and demands that it turns red.
+"""Do the tests find bugs? Plants them one at a time and demands that something turns red.
 
-Each mutant is a small replacement in a copy of the sources. A mutant whose old text does not stand
-in its file exactly once is a failure: the table has to follow the code. So is one that does not
-compile, and so is one that SEEDS_MAX seeds do not find.
+Each mutant is a small replacement in a copy of the sources, the kind of mistake that a later change
+could make. First come a few seeds of the simulator, then the scripted stories, then more seeds: 300,
+or as many as the table says. A mutant whose old text does not stand in its file exactly once is a
+failure: the table has to follow the code. So is one that does not compile, and so is one that
+nothing finds.
 
-`mutants.py NAME ...` tries just those; `--list` names them all. Closes with "N passed, M failed".
+`mutants.py NAME ...` tries just those; `--list` names them all; `--short` passes over those that
+want many seeds. Closes with "N passed, M failed".
 """
 
+import concurrent.futures
 import os
 import pathlib
+import queue
 import re
 import shutil
 import subprocess
@@ -18,13 +23,317 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SEEDS_MAX = 2000
-SECONDS_MAX = 600
-JOBS = str(os.cpu_count() or 1)
+SEEDS_FIRST = 20
+SEEDS = 300
+SECONDS_MAX = 300  # for one run of the simulator; a mutant may also hang
+JOBS = len(os.sched_getaffinity(0))
+STORIES = [name for name in ("test_cluster", "test_schedules", "test_node", "test_peer", "test_metadata")
+           if (ROOT / "tests" / f"{name}.c").exists()]
+TARGETS = ["sim-build", *(f"build/sim/tests/{name}" for name in STORIES)]
 
-# (name, file, old text, new text); the names say what is wrong then.
-MUTANTS = []
+# What is wrong then, where, the old text, the new text, and the seeds that it wants, if many.
+#
+# What is not here, because it is no bug by itself:
+#   stamps without the stored version's time     the replica's clock has passed it when it was merged
+#   the greatest part is acknowledged            what lifted one slot's D was delivered elsewhere
+#   slots that have become equal stay apart      costs bytes in rows, nothing else
+#   no trail, or nothing done where a write is   each levels the slots where the other does not; see
+#     here already                               "D of one slot advances, not of the others"
+#   held writes not looked at after an image     the next tick does
+#   pruned on rows that are not synced, or of    a row that has the dot, has it
+#     another map
+#   waived though not all are ready              so has a row that has it not, if all present boots
+#                                                have been heard
+#   frames taken of who is out                   its links are closed, and who is not in its view
+#                                                sends it nothing
+#   the actor of the process before stays        nobody heeds an acknowledgement of its writes
+#   what the process before had acknowledged     whatever is under way comes after that
+#   debts not noted when a member becomes ready  the next write notes them; a member that is heard and
+#                                                never delivers needs another bug
+MUTANTS = [
+    # ---- What clients know: node.c, metadata.c, cluster.c ----
+    ("reads do not check dependencies", "node.c",
+     "if (!covers(n, op->claim, g.place.slot)) {",
+     "if (op->kind != OP_GET && !covers(n, op->claim, g.place.slot)) {"),
+    ("writes do not check dependencies", "node.c",
+     "if (!covers(n, op->claim, g.place.slot)) {",
+     "if (op->kind == OP_GET && !covers(n, op->claim, g.place.slot)) {"),
+    ("a map that is not known is no obstacle", "node.c",
+     "if (!cluster_knows_map(&n->cluster, c->metadata.maps[i])) {",
+     "if (false) {"),
+    ("an actor that is not known is no obstacle", "node.c",
+     "buffer_put(&n->missing, buffer_slice(&c->unknown));",
+     ""),
+    ("SYNCING serves", "node.c",
+     "if (!n->cluster.is_decided || (a->shard == n->cluster.shard && !n->replica->synced)) {",
+     "if (!n->cluster.is_decided) {"),
+    ("stamps without the metadata's time", "node.c",
+     "seen = hlc_max(seen, g->seen->time);",
+     ""),
+    ("stamps by the wall clock alone", "node.c",
+     "uint64_t seen = hlc_max(n->replica->hlc, hlc_of_wall(n->wall_ms));",
+     "uint64_t seen = hlc_of_wall(n->wall_ms);"),
+    ("404 without the tombstone's dot", "node.c",
+     "    replica_observe(g->seen, &g->old);\n    if (g->old.is_tombstone) return NODE_NO_KEY;\n",
+     "    if (g->old.is_tombstone) return NODE_NO_KEY;\n    replica_observe(g->seen, &g->old);\n"),
+    ("a delete of nothing does not say what it met", "node.c",
+     "    if (g->old.is_tombstone) {\n        replica_observe(g->seen, &g->old);\n",
+     "    if (g->old.is_tombstone) {\n"),
+    ("a write does not say what it met", "replica.c",
+     "if (known && seen != NULL) replica_observe(seen, &old);",
+     ""),
+    ("a write's answer does not name it", "replica.c",
+     "        vclock_raise(&u->seen.clock, in.dot);\n",
+     ""),
+    ("what a version depends on is not told to its readers", "replica.c",
+     "    metadata_join_packed(seen, v->deps);\n",
+     ""),
+    ("a version keeps no dependencies of its own group", "replica.c",
+     "if (actor != ACTOR_NONE) vclock_raise(&m->clock, (struct dot){actor, dep.n});",
+     "if (actor != ACTOR_NONE && actors_get(r->actors, actor)->group != r->group)\n"
+     "            vclock_raise(&m->clock, (struct dot){actor, dep.n});"),
+    ("pruned on the rows of the view only", "cluster.c",
+     "if (!row->is_heard || !row->synced || row->map_id != c->map->id) return false;\n"
+     "        if (!row_has",
+     "if (!peer_in_view(c->replica.mates[i])) continue;\n"
+     "        if (!row->synced || row->map_id != c->map->id) return false;\n"
+     "        if (!row_has"),
+    ("pruned without looking at the rows", "cluster.c",
+     "if (!row_has(row, dot, &c->replica.slots)) return false;",
+     "", 3000),
+    ("pruned without naming the map", "cluster.c",
+     "    m->clock.len = kept;\n    if (kept < before) metadata_add_map(m, cluster_map_ref(c));\n",
+     "    m->clock.len = kept;\n"),
+    ("pruned under a first map", "cluster.c",
+     "    if (c->map->epoch == 1) return;\n",
+     ""),
+    ("pruned though its boot goes on", "cluster.c",
+     "a->group == c->replica.group && a->is_over && all_have(c, dot)",
+     "a->group == c->replica.group && all_have(c, dot)"),
+    ("a smaller map is adopted", "cluster.c",
+     "    if (!map_less(c->next != NULL ? c->next : c->map, m)) return;\n",
+     ""),
+    ("everybody in view proposes maps", "cluster.c",
+     "        if (peer_in_view(p) && p->row.synced && map_has_node(c->map, &p->address)) return false;\n",
+     ""),
+    ("a map is taken over before the data that it stands for", "cluster.c",
+     "if (!c->replica.provisional || p->is_met) ask_for_maps(c, p);",
+     "ask_for_maps(c, p);"),
 
+    # ---- Own writes, deliveries, acknowledgements: replica.c ----
+    ("an actor is used again after a restart", "replica.c",
+     "actors_learn(r->actors, r->random64(), &r->peers->self",
+     "actors_learn(r->actors, r->peers->self.ipv4, &r->peers->self"),
+    ("visible before the second copy", "replica.c",
+     "    if (replica_is_alone(r)) replica_deliver_own(r, r->assigned);\n}",
+     "    replica_deliver_own(r, r->assigned);\n}"),
+    ("alone among members that have not written", "replica.c",
+     "if (peer_in_view(r->mates[i]) && r->mates[i]->row.synced) return false;",
+     "if (peer_in_view(r->mates[i]) && r->mates[i]->row.synced &&\n"
+     "            r->mates[i]->actor != ACTOR_NONE) return false;"),
+    ("alone when the link is down for a moment", "replica.c",
+     "if (peer_in_view(r->mates[i]) && r->mates[i]->row.synced) return false;",
+     "if (r->mates[i]->is_fed && r->mates[i]->row.synced) return false;"),
+    ("D is not advanced when last-writer-wins loses", "replica.c",
+     "    bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);\n"
+     "    parts_deliver(&r->parts, in->slot, in->dot);\n",
+     "    uint64_t lost = r->stats.superseded;\n"
+     "    bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);\n"
+     "    if (r->stats.superseded == lost) parts_deliver(&r->parts, in->slot, in->dot);\n"),
+    ("the last to arrive wins", "replica.c",
+     "        if (!stamp_less(mine, theirs)) return replaced;\n",
+     ""),
+    ("equal clock readings: the first to arrive wins", "replica.c",
+     "if (!stamp_less(mine, theirs)) return replaced;",
+     "if (mine.hlc >= theirs.hlc) return replaced;"),
+    ("delivered without what it depends on", "replica.c",
+     "return depends_on_missing(r, in, here, missing) ? HAS_DEPS : IS_NEXT;",
+     "return IS_NEXT;"),
+    ("held back, and delivered without what it depends on", "replica.c",
+     "        if (verdict == IS_NEXT) {\n",
+     "        if (verdict == IS_NEXT || verdict == HAS_DEPS) {\n"),
+    ("what is held back is not looked at again", "replica.c",
+     "        keep_in_ring(r, keep(&in, frame));\n        replica_release_held(r);\n",
+     "        keep_in_ring(r, keep(&in, frame));\n"),
+    ("acknowledged before delivery", "replica.c",
+     "    uint64_t n = parts_least(&r->parts, p->actor);\n",
+     "    uint64_t n = parts_least(&r->parts, p->actor);\n"
+     "    uint64_t held = replica_first_held(r, p->actor);\n"
+     "    if (held > n) n = held;\n"),
+    ("own writes under way are not sent again", "replica.c",
+     "    for (struct under_way *u = r->under_way; u != NULL; u = u->next)\n"
+     "        send_to(r, p, frame_of(u->write));\n",
+     ""),
+    ("acknowledgements are not told again on a new link", "replica.c",
+     "    p->is_fed = true;\n    p->ack_told = 0;\n",
+     "    p->is_fed = true;\n"),
+    ("who has acknowledged before is not fed on its return", "replica.c",
+     "else if (!p->is_fed && peer_output(p) != NULL)",
+     "else if (!p->is_fed && peer_output(p) != NULL && p->acked == 0)"),
+    ("own writes that come back are not delivered", "replica.c",
+     "        if (in.dot.n > r->assigned) return false;\n"
+     "        replica_deliver_own(r, in.dot.n);\n",
+     "        if (in.dot.n > r->assigned) return false;\n"),
+    ("alone is judged at the write only", "replica.c",
+     "    if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);\n",
+     ""),
+    ("what the ring drops is not noted", "replica.c",
+     "    vclock_raise(&r->trimmed, k->dot);\n",
+     ""),
+
+    # ---- Catching up: catchup.c, row.c, part.c ----
+    ("the ring says that it reaches though it was trimmed", "catchup.c",
+     "if (known && vclock_covers(&theirs, &r->trimmed)) {",
+     "if (known) {"),
+    ("what came as an image is thought to be in the ring", "catchup.c",
+     "    vclock_join(&r->trimmed, clock);\n",
+     ""),
+    ("what was waived is thought to be in the ring", "catchup.c",
+     "    vclock_raise(&r->trimmed, dot);\n",
+     ""),
+    ("the ring is sent from behind the furthest slot on", "catchup.c",
+     "                vclock_meet(behind, &theirs);\n",
+     "                vclock_join(behind, &theirs);\n", 3000),
+    ("D is joined before the image is there", "catchup.c",
+     "    (void)r;\n    l->image.len = l->image_head.len = 0;\n",
+     "    struct vclock clock = {0};\n"
+     "    if (wire_read_slot(body, &m) && slots_has(&r->slots, m.slot) &&\n"
+     "        row_read_dots(&clock, m.dots, r->actors))\n"
+     "        parts_join_slot(&r->parts, m.slot, &clock);\n"
+     "    vclock_free(&clock);\n"
+     "    l->image.len = l->image_head.len = 0;\n"),
+    ("an image is applied as it comes", "catchup.c",
+     "    buffer_put(&l->image, frame);\n",
+     "    struct wire_write w;\n"
+     "    struct slice body = {frame.at + WIRE_HEAD_BYTES, frame.len - WIRE_HEAD_BYTES};\n"
+     "    if (!wire_read_write(body, &w)) return false;\n"
+     "    replica_merge(r, &w, actors_find_id(r->actors, w.dot.actor_id), NULL);\n", 1000),
+    ("an image has no tombstones", "catchup.c",
+     "        put_version(r, out, &v);\n    wire_put_slot_end",
+     "        if (!v.is_tombstone) put_version(r, out, &v);\n    wire_put_slot_end"),
+    ("an image does not answer for own writes under way", "catchup.c",
+     "    if (!deliver_own_within(r, clock)) return false;\n    while",
+     "    while"),
+    ("rows start no pull", "catchup.c",
+     "    if (lagged || (lags && (!r->synced || r->pull_wanted))) pull(r, from);\n",
+     "    (void)lags, (void)lagged;\n"),
+    ("ready without what the others have", "catchup.c",
+     "has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);",
+     "has_targets = has_targets && p->target.is_heard;"),
+    ("ready without having heard what the others have", "catchup.c",
+     "has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);",
+     "has_targets = has_targets && !lacks(r, &p->target);"),
+    ("ready without levelling", "catchup.c",
+     "            level = level && !lacks(r, &p->row);\n",
+     ""),
+    ("ready without waiting for who was not reached", "catchup.c",
+     "    bool waited = peers_awake_ms(r->peers) >= r->joined_ms + CATCHUP_LEVEL_MS;\n",
+     "    bool waited = true;\n"),
+    ("provisional although all were reached", "catchup.c",
+     "become_synced(r, !any_synced && !all_reached);",
+     "become_synced(r, !any_synced);"),
+    ("provisional for ever", "catchup.c",
+     "    r->provisional = false;\n}",
+     "}"),
+    ("waived though not all have heard all present boots", "catchup.c",
+     "if (!counts || !has_heard_all(r, &p->row)) return false;",
+     "if (!counts) return false;", 3000),
+    ("waived with a majority in view", "catchup.c",
+     "    return clock == NULL || vclock_get(clock, dot.actor) > n ||\n"
+     "           (first_held != 0 && first_held <= dot.n);\n}\n\n"
+     "/* Everybody's word counts: all are here, serve, live by this map and have heard one another. */\n"
+     "static bool is_quorate(const struct replica *r) {\n",
+     "    return (clock != NULL && vclock_get(clock, dot.actor) > n) ||\n"
+     "           (first_held != 0 && first_held <= dot.n);\n}\n\n"
+     "static bool is_quorate(const struct replica *r) {\n"
+     "    uint32_t present = 1;\n"
+     "    for (uint32_t i = 0; i < r->mate_count; i++) {\n"
+     "        const struct peer *p = r->mates[i];\n"
+     "        bool counts = peer_in_view(p) && p->row.synced && p->row.map_id == r->map_id;\n"
+     "        present += counts;\n"
+     "    }\n"
+     "    if (r->synced && 2 * present > r->mate_count + 1) return true;\n"),
+    ("a waiver jumps over what another has", "catchup.c",
+     "if (row_shows(&r->mates[i]->row, dot, here, slot)) return false;",
+     "if (row_shows(&r->mates[i]->row, dot, dot.n - 1, slot)) return false;"),
+    ("waived though its boot goes on", "catchup.c",
+     "if (!actor->is_over || !is_quorate(r)) return false;",
+     "if (!is_quorate(r)) return false;"),
+    ("nothing is waived for clients", "node.c",
+     "        if (catchup_waive(n->replica, dot, slot)) continue;\n",
+     ""),
+    ("D advances over a gap", "part.c",
+     "bool next = vclock_get(clock, dot.actor) + 1 == dot.n;",
+     "bool next = vclock_get(clock, dot.actor) + 1 <= dot.n;"),
+    ("D of one slot advances, not of the others", "part.c",
+     "        if (next) vclock_set(clock, dot);\n",
+     "        if (next && i == ps->of_slot[slot]) vclock_set(clock, dot);\n"),
+
+    ("waived though another holds it back", "catchup.c",
+     "    if (r->held_count > 0) put_held(r, w);\n",
+     "", 3000),
+    # ---- Who is up: peer.c, cluster.c ----
+    ("views are not mutual", "peer.c",
+     "(p->state == PEER_UP && p->row.is_heard && p->row.hears_me)",
+     "p->state == PEER_UP"),
+    ("readmitted at once", "peer.c",
+     "} else if (p->heard_since_ms + ps->readmit_ms <= ps->now_ms) {",
+     "} else {"),
+    ("a gap does not count while readmitting", "peer.c",
+     "        if (silent) {\n            peers_take_down(ps, p, NULL);\n        } else if",
+     "        if"),
+    ("a greeting decides which process is the present one", "peer.c",
+     "    else\n        ask_back(ps, p, l);\n",
+     "    else {\n        on_new_boot(ps, p, hello.boot);\n        take_in(ps, p, l);\n    }\n"),
+    ("a process that is over may greet", "peer.c",
+     "    if (peer_boot_is_over(p, hello->boot)) return \"a later process has taken that address\";\n",
+     ""),
+    ("the row of the process before stays", "peer.c",
+     "        p->old_boots[p->old_boot_count++ % PEER_OLD_BOOTS] = p->boot;\n"
+     "        row_clear(&p->row);\n",
+     "        p->old_boots[p->old_boot_count++ % PEER_OLD_BOOTS] = p->boot;\n", 1000),
+    ("who acknowledges nothing stays", "peer.c",
+     "        else if (p->owes_since_ms != UINT64_MAX && p->owes_since_ms + PEER_SILENT_MS <= ps->now_ms)\n",
+     "        else if (false)\n"),
+    ("who is silent stays", "peer.c",
+     "bool silent = p->heard_ms + PEER_SILENT_MS <= ps->now_ms;",
+     "bool silent = false;"),
+    ("a node that was stopped judges the others silent", "peer.c",
+     "        if (late_ms > PEER_LATE_MS) forgive_silence(ps, late_ms);\n",
+     "        (void)late_ms;\n"),
+    ("who starts expects those that the group knows to be gone", "peer.c",
+     "        if (theirs == NULL || !theirs->is_listed) p->listed_until_ms = ps->now_ms;\n",
+     "        (void)theirs;\n"),
+]
+
+# These are bugs, and nothing finds them in 900 to 3000 seeds: each wants a story. Tried by name only.
+WANTED = [
+    ("ready once one of the others says so", "catchup.c",
+     "has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);",
+     "has_targets = p->target.is_heard && !lacks(r, &p->target);"),
+    ("who catches up is thrown out for what it owes", "catchup.c",
+     "        from->owes_since_ms = r->peers->now_ms; /* it catches up, and owes no more than that */\n",
+     "        (void)moves;\n"),
+    ("a waiver holds in all slots", "catchup.c",
+     "        if (nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost);\n",
+     "        parts_join_slot(&r->parts, s, &lost);\n"),
+    ("waived though it is held back here", "catchup.c",
+     "return here < dot.n && (first_held == 0 || first_held > dot.n);",
+     "(void)first_held;\n    return here < dot.n;"),
+    ("nothing is waived for what is held back", "catchup.c",
+     "    if (r->synced) waive_for_held(r);\n",
+     ""),
+    ("a stale refusal takes a fresh process down", "peer.c",
+     "bool heard_since = p->from != NULL && p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;",
+     "bool heard_since = false;"),
+    ("links of the process before stay open", "peer.c",
+     "        if (p->from != NULL && p->from->boot != boot) close_link(p->from);\n"
+     "        if (p->to != NULL && p->to->state == LINK_OPEN && p->to->boot != boot) close_link(p->to);\n",
+     ""),
+]
+
+
+# ---- Copies of the sources ----
 
 def copy_sources(to):
     for pattern in ("*.c", "*.h", "Makefile", "tests/*.c", "tests/*.h"):
@@ -32,24 +341,18 @@ def copy_sources(to):
             target = to / path.relative_to(ROOT)
             target.parent.mkdir(exist_ok=True)
             shutil.copy2(path, target)
-    objects = ROOT / "build" / "sim"
-    if objects.exists():  # what the mutant does not touch need not be compiled again
-        shutil.copytree(objects, to / "build" / "sim")
+    shutil.copytree(ROOT / "build" / "sim", to / "build" / "sim")  # what a mutant leaves alone
 
 
-def plant(tree, file, old, new):
-    path = tree / file
-    text = path.read_text()
-    found = text.count(old)
-    if found != 1:
-        return f"its old text stands {found} times in {file}"
-    path.write_text(text.replace(old, new))
-    now = time.time() + 1
-    os.utime(path, (now, now))
-    return None
+def write(path, text):
+    """With a time of change that make cannot overlook."""
+    path.write_text(text)
+    later = time.time() + 1
+    os.utime(path, (later, later))
 
 
 def run(tree, command, seconds):
+    """Its exit code and output; None: it did not end in that time."""
     try:
         result = subprocess.run(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                 text=True, errors="replace", timeout=seconds)
@@ -58,56 +361,102 @@ def run(tree, command, seconds):
     return result.returncode, result.stdout
 
 
-def build(tree):
-    return run(tree, ["make", "-s", f"-j{JOBS}", "VARIANT=sim", "sim-build"], SECONDS_MAX)
+def build(tree, jobs=1):
+    return run(tree, ["make", "-s", f"-j{jobs}", "VARIANT=sim", *TARGETS], SECONDS_MAX)
 
 
-def how_found(output):
-    """The first violation, in one line."""
-    match = re.search(r"VIOLATION of [^\n]*|DIED by [^\n]*|Assertion[^\n]*", output)
+# ---- One mutant ----
+
+def run_seeds(tree, first, last):
+    """How they find the mutant, in one line; None: they do not."""
+    code, output = run(tree, ["build/sim/sim", "--seeds", f"{first}-{last}", "--jobs", "1"], SECONDS_MAX)
+    if code is None:
+        return f"the seeds {first} to {last} do not end"
+    if code == 0:
+        return None
+    match = re.search(r"VIOLATION of [^\n]*|Assertion [^\n]*|DIED by [^\n]*", output)
     seed = re.search(r"make sim SEED=(\d+)", output)
-    return f"{match.group(0)[:100] if match else '?'} (seed {seed.group(1) if seed else '?'})"
+    return f"seed {seed.group(1) if seed else '?'}, {match.group(0)[:80] if match else '?'}"
 
 
-def try_mutant(mutant):
+def run_stories(tree):
+    for name in STORIES:
+        code, output = run(tree, [f"build/sim/tests/{name}"], SECONDS_MAX)
+        if code != 0:
+            failed = re.findall(r"^FAILED (\S+)", output, re.MULTILINE) or ["it ends early"]
+            return f"{name}, {failed[0]}"
+    return None
+
+
+def find(tree, mutant):
     """(whether it was found, one line about it)"""
-    name, file, old, new = mutant
-    with tempfile.TemporaryDirectory() as directory:
-        tree = pathlib.Path(directory)
-        copy_sources(tree)
-        complaint = plant(tree, file, old, new)
-        if complaint:
-            return False, complaint
+    name, file, old, new, *seeds = mutant
+    path = tree / file
+    text = path.read_text()
+    if text.count(old) != 1:
+        return False, f"its old text stands {text.count(old)} times in {file}"
+    write(path, text.replace(old, new))
+    try:
         code, output = build(tree)
         if code != 0:
             return False, f"does not compile:\n{output}"
-        command = ["build/sim/sim", "--seeds", f"1-{SEEDS_MAX}", "--jobs", JOBS]
-        code, output = run(tree, command, SECONDS_MAX)
-        if code is None:
-            return True, f"found: the run does not end in {SECONDS_MAX} s"
-        if code == 0:
-            return False, f"NOT FOUND in {SEEDS_MAX} seeds"
-        return True, f"found: {how_found(output)}"
+        last = seeds[0] if seeds else SEEDS
+        how = (run_seeds(tree, 1, SEEDS_FIRST) or run_stories(tree) or
+               run_seeds(tree, SEEDS_FIRST + 1, last))
+        return how is not None, f"found: {how}" if how else f"NOT FOUND in {last} seeds"
+    finally:
+        write(path, text)
 
 
-def main(names):
-    known = [mutant[0] for mutant in MUTANTS]
-    if names == ["--list"]:
-        print("\n".join(known))
-        return 0
+# ---- All of them ----
+
+def try_all(mutants):
+    """Yields (mutant, whether it was found, one line), in any order; JOBS at a time."""
+    trees = queue.SimpleQueue()
+    with tempfile.TemporaryDirectory() as directory:
+        for i in range(JOBS):
+            tree = pathlib.Path(directory) / str(i)
+            tree.mkdir()
+            copy_sources(tree)
+            trees.put(tree)
+
+        def attempt(mutant):
+            tree = trees.get()
+            try:
+                return mutant, *find(tree, mutant)
+            finally:
+                trees.put(tree)
+
+        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            yield from (task.result() for task in
+                        concurrent.futures.as_completed([pool.submit(attempt, m) for m in mutants]))
+
+
+def chosen(names):
+    known = [mutant[0] for mutant in MUTANTS + WANTED]
+    if names == ["--short"]:
+        return [mutant for mutant in MUTANTS if len(mutant) == 4]
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"no such mutant: {', '.join(unknown)}")
-    code, output = build(ROOT)
+    return [mutant for mutant in MUTANTS + WANTED if mutant[0] in names] if names else MUTANTS
+
+
+def main(names):
+    if names == ["--list"]:
+        print("\n".join(mutant[0] for mutant in MUTANTS + WANTED))
+        return 0
+    mutants = chosen(names)
+    code, output = build(ROOT, JOBS)
     if code != 0:
         sys.exit(f"the sources themselves do not compile:\n{output}")
+    if run_stories(ROOT):
+        sys.exit(f"red without any mutant: {run_stories(ROOT)}")
     failed = 0
-    chosen = [mutant for mutant in MUTANTS if not names or mutant[0] in names]
-    for mutant in chosen:
-        found, line = try_mutant(mutant)
+    for mutant, found, line in try_all(mutants):
         failed += not found
         print(f"{mutant[0]}: {line}", flush=True)
-    print(f"{len(chosen) - failed} passed, {failed} failed")
+    print(f"{len(mutants) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

@@ -5,6 +5,7 @@
   replay    the corpora of tests/fuzz_*.c, by a plain main
   tidy      formatting, function length, banned calls, layers, names in the docs
   sim       tests/sim.c: a whole cluster from a seed, 1 to 10000 and tests/sim_seeds.txt; some with ASan
+  mutants   tests/mutants.py: the tests turn red for planted bugs, those that few seeds find
   contract  tests/contract: the real binary through the REST contract and through bad input
   group     tests/group: several real processes that replicate, are killed, frozen and cut off
   fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
@@ -108,6 +109,10 @@ def sim(tally):
             count(tally, f"sim {variant}, seed {seed}", [program, "--seeds", f"{seed}-{seed}"])
 
 
+def mutants(tally):
+    count(tally, "mutants", [sys.executable, "tests/mutants.py", "--short"])
+
+
 def contract(tally):
     if build(tally, "asan", ["all", "unit"]) and build(tally, "release", ["all"]):
         count(tally, "contract", [sys.executable, "tests/contract/run.py"])
@@ -141,8 +146,8 @@ def fuzz(tally):
             print(result.stdout[-8000:])
 
 
-STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "contract": contract, "group": group,
-         "fuzz": fuzz}
+STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "mutants": mutants,
+         "contract": contract, "group": group, "fuzz": fuzz}
 
 
 def main(names):

@@ -28,6 +28,7 @@
 struct plan {
     uint32_t hosts, sessions, keys, shard_count;
     uint32_t park_ms, readmit_ms, ring_writes_max;
+    uint32_t over_actors_max; /* of past boots before a map comes that allows to prune */
     uint32_t think_us, operations_max;
     uint32_t get_permille, delete_permille, forget_permille, take_permille;
     uint32_t value_bytes;
@@ -158,6 +159,7 @@ struct check_host {
     bool sees[HOSTS_MAX];                     /* listed, and both had settled */
     uint32_t sees_boot[HOSTS_MAX];
     uint32_t map_epoch;
+    uint64_t waived;       /* waivers before this turn */
     uint32_t due[DUE_MAX]; /* writes answered or served in this turn, for I8 */
     uint32_t due_count;
 };
@@ -168,6 +170,7 @@ struct check {
     uint64_t uncut_us[HOSTS_MAX][HOSTS_MAX]; /* when bytes last began to pass, both ways */
     uint64_t gap_us[HOSTS_MAX][HOSTS_MAX];   /* the same after a cut too long to be overlooked */
     uint32_t floor[KEYS_MAX];                /* I19: the last write that was on the whole roster */
+    uint32_t had[HOSTS_MAX][KEYS_MAX][ACTORS_MAX]; /* delivered by any process of the host so far */
     uint64_t turns;
 };
 

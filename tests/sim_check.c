@@ -124,15 +124,25 @@ static void judge_whole(struct sim *s, uint32_t write) {
     if (*floor == WRITE_NONE || stamp_less(s->truth.writes[*floor].stamp, w->stamp)) *floor = write;
 }
 
-/* I13: of each dot that was delivered, the write or a later one is here; but for the lost. */
+/* A lost write is within D: because it was waived, here in this turn or where D came from before;
+ * or because a copy was still under way when its last node died. */
+static bool is_waived(const struct sim *s, uint32_t h, struct truth_write *w) {
+    w->waived |= node_replica_stats(s->hosts[h].node)->waived > s->check.hosts[h].waived;
+    return w->waived;
+}
+
+/* I13: of each dot that was delivered, the write or a later one is here; but for the waived. */
 static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
     struct truth_write *w = &s->truth.writes[write];
     uint32_t shown = seen_of(s, h)->shows[key];
     if (w->key != key) return;
     if (w->lost) {
-        if (shown != write) return; /* waived, or overwritten */
+        if (shown != write && is_waived(s, h, w)) return;
         w->lost = false;
         s->truth.lost_count--;
+    }
+    if (shown == write && w->waived) {
+        base_violation(&s->base, "I13", "n%u shows w%u, which was waived", h, write);
     }
     if (!not_older(s, shown, write)) {
         base_violation(&s->base, "I13", "n%u has delivered w%u of k%u and shows w%u", h, write, key,
@@ -177,6 +187,8 @@ static bool judge_clock(struct sim *s, uint32_t h, uint32_t key, const uint32_t 
         if (now[a] == from) continue;
         changed = true;
         before[a] = now[a];
+        uint32_t *had = &s->check.had[h][key][a];
+        if (*had < now[a]) *had = now[a];
         base_trace(&s->base, now[a], "  n%u: D of k%u: %016llx now %u", h, key,
                    (unsigned long long)s->truth.actors[a].id, now[a]);
         for (uint32_t n = from + 1; n <= now[a]; n++) {
@@ -306,6 +318,13 @@ static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
     return early || (cut != 0 && now - cut > SETTLED_US);
 }
 
+/* Connections that break throw nobody out, nor do the deaths of others; unless they break so often
+ * that an acknowledgement finds no way for a second. */
+static void judge_gone(struct sim *s, uint32_t h, uint32_t o) {
+    if ((s->plan.faults & FAULTS_OF_CUT) != 0 || s->plan.fault_gap_us < 500 * MS) return;
+    base_violation(&s->base, "VIEW", "n%u lists n%u no more, and nothing was cut", h, o);
+}
+
 /* Who was thrown out is back only after READMIT_MS without a gap. */
 static void judge_view(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
@@ -323,7 +342,8 @@ static void judge_view(struct sim *s, uint32_t h) {
                 base_violation(&s->base, "READMIT", "n%u lists n%u again too early", h, o);
             }
             c->sees[o] = true;
-        } else if (!now) {
+        } else if (!now && c->sees[o]) {
+            judge_gone(s, h, o);
             c->sees[o] = false;
         }
     }
@@ -352,6 +372,14 @@ void check_expected(struct sim *s, uint32_t h, uint32_t changes) {
 
 /* ---- Turns ---- */
 
+/* Who could not reach everybody says so, and nobody else. */
+static void judge_ready(struct sim *s, uint32_t h) {
+    bool late = s->base.now_us - s->hosts[h].changed_us + 2 * MS >= CATCHUP_LEVEL_MS * MS;
+    if (node_provisional(s->hosts[h].node) && !late) {
+        base_violation(&s->base, "START", "n%u is provisionally ready at once", h);
+    }
+}
+
 void check_turn(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
     const struct node *n = s->hosts[h].node;
@@ -361,6 +389,7 @@ void check_turn(struct sim *s, uint32_t h) {
     } else if (c->ready_since_us == 0) {
         c->ready_since_us = s->base.now_us + 1;
         base_trace(&s->base, h, "n%u is ready", h);
+        judge_ready(s, h);
     }
     const struct map *map = node_map(n);
     if (map->epoch < c->map_epoch) {
@@ -369,6 +398,7 @@ void check_turn(struct sim *s, uint32_t h) {
     c->map_epoch = map->epoch;
     judge_state(s, h);
     judge_copies(s, h);
+    c->waived = node_replica_stats(n)->waived;
     judge_view(s, h);
 }
 
@@ -389,13 +419,16 @@ void check_pending(struct sim *s) {
 
 /* ---- Answers ---- */
 
-/* Under a map that was made later an entry may go whose writer is over and that all have. */
-static bool is_pruned(const struct sim *s, const struct answer *a, uint32_t actor, uint32_t n) {
+/* Under a map that was made later an entry may go whose writer is over and that all have had, the
+ * dead included. */
+static bool is_pruned(struct sim *s, uint32_t h, const struct answer *a, uint32_t actor,
+                      uint32_t n) {
     bool over = host_of_boot(s, s->truth.actors[actor].boot) == NULL;
-    for (uint32_t h = 0; h < s->plan.hosts; h++) {
-        for (uint32_t k = 0; k < s->plan.keys && s->hosts[h].node != NULL; k++) {
-            over &= s->check.hosts[h].delivered[k][actor] >= n;
-        }
+    for (uint32_t k = 0; k < s->plan.keys; k++) {
+        uint32_t now[ACTORS_MAX];
+        delivered(s, h, k, now); /* it may have come in this very turn */
+        for (uint32_t o = 0; o < s->plan.hosts; o++)
+            over &= s->check.had[o][k][actor] >= n || (o == h && now[actor] >= n);
     }
     return over && a->metadata->maps_len > 0;
 }
@@ -413,7 +446,7 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         uint32_t seen = past->seen[x];
         if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
-        if (named[x] >= seen || is_pruned(s, a, x, seen)) continue;
+        if (named[x] >= seen || is_pruned(s, h, a, x, seen)) continue;
         base_violation(&s->base, "I6", "n%u: metadata names %u of actor %016llx, seen was %u", h,
                        named[x], (unsigned long long)s->truth.actors[x].id, seen);
     }
@@ -495,6 +528,12 @@ static void judge_rest_of(struct sim *s, uint32_t h, uint32_t first) {
         if (level && mine->shows[k] == other->shows[k]) continue;
         base_violation(&s->base, "I10", "at rest k%u: n%u shows w%u, n%u shows w%u%s", k, h,
                        mine->shows[k], first, other->shows[k], level ? "" : ", other D");
+    }
+    if (complete && node_provisional(n)) {
+        base_violation(&s->base, "I10", "n%u is provisional at rest", h);
+    }
+    if (node_map(n)->id != node_map(s->hosts[first].node)->id) {
+        base_violation(&s->base, "I10", "n%u and n%u live by different maps", h, first);
     }
     if (!node_key_count(n, 0, &keys) || keys != live) {
         base_violation(&s->base, "I10", "n%u counts %llu keys, there are %llu", h,

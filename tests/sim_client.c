@@ -314,7 +314,31 @@ static bool is_served(enum node_status status) {
            status == NODE_DELETED || status == NODE_NO_KEY;
 }
 
-/* 503 and 507: no operation. I16: in calm times only for what was lost. */
+/* Has every node forgotten whose write it was? All that knew its actor have died since. */
+static bool is_forgotten(const struct sim *s, const struct truth_write *w) {
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        if (s->hosts[h].node == NULL) continue;
+        const struct actors *as = node_actors(s->hosts[h].node);
+        if (actors_find_id(as, s->truth.actors[w->actor].id) != ACTOR_NONE) return false;
+    }
+    return true;
+}
+
+/* May who has seen all that be refused in calm times? What is lost can be waived when everybody is
+ * back who could have it, and if it is known whose it was. */
+static bool may_be_refused(const struct sim *s, const struct past *past) {
+    bool all_back = true;
+    for (uint32_t h = 0; h < s->plan.hosts; h++)
+        all_back &= s->hosts[h].node != NULL;
+    for (uint32_t i = 0; i < s->truth.count; i++) {
+        const struct truth_write *w = &s->truth.writes[i];
+        bool lost = w->lost && w->has_dot && past->seen[w->actor] >= w->n;
+        if (lost && (!all_back || is_forgotten(s, w))) return true;
+    }
+    return false;
+}
+
+/* 503 and 507: no operation. I16: in calm times only for what was lost and cannot be waived. */
 static void on_refusal(struct sim *s, const struct client_op *op, const struct answer *a) {
     struct session *me = session_of(s, op);
     s->clients.refused++;
@@ -327,7 +351,7 @@ static void on_refusal(struct sim *s, const struct client_op *op, const struct a
     }
     enum phase from = s->plan.park_ms > 0 ? PHASE_CALM : PHASE_REST; /* writes take a moment */
     bool calm = s->phase >= from && op->sent_us >= s->healed_us;
-    if (calm && !past_is_torn(&s->truth, &me->past)) {
+    if (calm && !may_be_refused(s, &me->past)) {
         base_violation(&s->base, "I16", "n%u still answers s%u \"%s\", missing %.*s", op->host,
                        op->session, status_name(a->status), (int)a->missing.len,
                        a->missing.len == 0 ? "" : a->missing.at);

@@ -27,6 +27,8 @@ static void plan_nodes(struct sim *s) {
     p->ring_writes_max = PICK(s, 0, 0, 64, 4);
     p->start_spread_us = PICK(s, 0, 100 * MS, 3 * S);
     p->batch_permille = PICK(s, 0, 200, 700);
+    uint64_t seed = s->base.seed; /* no dice, so that the seeds of old remain what they were */
+    p->over_actors_max = seed % 6 == 2 ? (uint32_t)(1 + seed / 6 % 3) : 0;
 }
 
 static void plan_clients(struct sim *s) {
@@ -89,11 +91,11 @@ void plan_make(struct sim *s) {
     base_trace(
         &s->base, s->plan.faults,
         "%u nodes, %u sessions, %u keys; faults %03x%s for %llu s; delay %llu us, window %zu; "
-        "park %u ms, readmit %u ms, ring %u",
+        "park %u ms, readmit %u ms, ring %u, over %u",
         s->plan.hosts, s->plan.sessions, s->plan.keys, s->plan.faults,
         s->plan.one_at_a_time ? " one at a time" : "", (unsigned long long)(s->plan.fault_us / S),
         (unsigned long long)s->net.delay_us, s->net.window_bytes, s->plan.park_ms,
-        s->plan.readmit_ms, s->plan.ring_writes_max);
+        s->plan.readmit_ms, s->plan.ring_writes_max, s->plan.over_actors_max);
 }
 
 /* ---- Cuts ---- */

@@ -62,6 +62,7 @@ void host_start(struct sim *s, uint32_t h) {
         .readmit_ms = s->plan.readmit_ms,
         .cluster = SLICE("sim"),
         .ring_writes_max = s->plan.ring_writes_max,
+        .over_actors_max = s->plan.over_actors_max,
         .boot = random64() | 1,
         .seed = {random64(), random64()},
         .random64 = random64,

@@ -38,6 +38,7 @@ struct truth_write {
     bool served;        /* somebody has read it */
     bool lone;          /* answered while its node was alone */
     bool lost;          /* nobody alive has it */
+    bool waived;        /* and somebody has waived it */
     bool whole;         /* every member of the roster had it at once */
     uint32_t boots;     /* process starts that ever had it, the one that made it included */
     uint32_t last_boot; /* serial number of the last one counted */

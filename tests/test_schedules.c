@@ -1,0 +1,196 @@
+/* Schedules that random seeds hardly ever meet, each for a mistake that would go unseen without it;
+ * tests/mutants.py plants these mistakes. See net.h. */
+#include "net.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Both ways between two nodes. */
+static void set_pair(struct net *net, unsigned a, unsigned b, bool cut) {
+    net->cut[a][b] = net->cut[b][a] = cut;
+}
+
+static bool sees(const struct net *net, unsigned i, unsigned other) {
+    return peer_in_view(peers_find(node_view(net->nodes[i]), &net->configs[other].self));
+}
+
+/* ---- What clients know ---- */
+
+static void a_write_says_what_it_met(void) {
+    struct net net = begin_ready(2);
+    struct result first = put(&net, 0, "k", "1", "");
+    struct result second = put(&net, 1, "k", "2", "");
+    CHECK(first.status == NODE_CREATED && second.status == NODE_REPLACED);
+    const char *dot = strstr(first.metadata, "\"clock\":{") + strlen("\"clock\":{");
+    char entry[200];
+    snprintf(entry, sizeof entry, "%.*s", (int)strcspn(dot, "}"), dot);
+    kit_note("%s in %s", entry, second.metadata);
+    CHECK(strstr(second.metadata, entry) != NULL);
+    kit_note("%s", "");
+    end(&net);
+}
+
+#define LAST "k476" /* a key in the last of the slots */
+
+/* More than goes out in one turn when somebody catches up. */
+static void put_much(struct net *net, unsigned i) {
+    static char value[30000];
+    memset(value, '7', sizeof value - 1);
+    for (int k = 0; k < 50; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "much%d", k);
+        put(net, i, key, value, "");
+    }
+}
+
+/* One starts alone while it is cut off, and serves provisionally; then it meets the others. What
+ * their map stands for in metadata it must have before it serves who has seen that. */
+static void who_learns_of_a_map_late_has_what_it_stands_for(void) {
+    struct net net = begin(3);
+    for (unsigned i = 0; i < 3; i++) {
+        net.configs[i].over_actors_max = 1;
+        net.configs[i].park_ms = 0;
+    }
+    make_ready(&net);
+    struct result w = {0};
+    put_much(&net, 0);
+    for (int i = 0; i < 3; i++) {
+        w = put(&net, 1, LAST, "1", w.metadata);
+        kill_node(&net, 1);
+        start(&net, 1);
+        pass(&net, 1500);
+    }
+    w = get(&net, 0, LAST, w.metadata);
+    CHECK(strstr(w.metadata, "\"maps\":[\"2.") != NULL && strstr(w.metadata, "#") == NULL);
+    kill_node(&net, 2);
+    set_cut(&net, 2, true);
+    start(&net, 2);
+    pass(&net, 5000);
+    CHECK(node_ready(net.nodes[2]) && node_provisional(net.nodes[2]));
+    set_cut(&net, 2, false);
+    for (int steps = 0; node_map(net.nodes[2])->epoch == 1 && CHECK(steps < 10000); steps++) {
+        if (!step(&net)) net.now_ms += 10;
+    }
+    for (int steps = 0; steps < 1000; steps++) {
+        struct result r = submit(&net, 2, OP_GET, LAST, "", w.metadata);
+        kit_note("%d steps after it has the map", steps);
+        if (!CHECK(r.status == NODE_NOT_YET || r.status == NODE_FOUND)) break;
+        if (!step(&net)) net.now_ms += 10;
+    }
+    kit_note("%s", "");
+    check_value(&net, 2, LAST, w.metadata, "1");
+    end(&net);
+}
+
+/* ---- Losses ---- */
+
+/* The first writes "a" to both and "b" to itself alone, dies, and starts again while it is cut off,
+ * with nothing. It meets the second and hears what that has; before it has got it, a client asks
+ * for "b". */
+static void a_waiver_does_not_jump_over_what_another_has(void) {
+    struct net net = begin_ready(2);
+    struct result w = put(&net, 0, "a", "1", "");
+    set_cut(&net, 0, true);
+    pass(&net, 1500);
+    w = put(&net, 0, "b", "1", w.metadata);
+    CHECK(w.status == NODE_CREATED);
+    kill_node(&net, 0);
+    start(&net, 0);
+    pass(&net, 5000);
+    CHECK(node_ready(net.nodes[0]) && node_provisional(net.nodes[0]));
+    set_cut(&net, 0, false);
+    for (int steps = 0; !sees(&net, 0, 1) && CHECK(steps < 1000); steps++) {
+        if (!step(&net)) net.now_ms += 10;
+    }
+    net.cut[0][1] = true;
+    CHECK_U64(store_live(node_store(net.nodes[0])), 0);
+    submit(&net, 0, OP_GET, "b", "", w.metadata);
+    pass(&net, 300);
+    take(&net, 0);
+    net.cut[0][1] = false;
+    pass(&net, 5000);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(get(&net, i, "b", w.metadata).status == NODE_NO_KEY);
+        check_value(&net, i, "a", w.metadata, "1");
+    }
+    check_level(&net);
+    end(&net);
+}
+
+/* ---- Who is up ---- */
+
+static void a_gap_while_it_is_heard_again_starts_that_anew(void) {
+    struct net net = begin_ready(2);
+    set_cut(&net, 0, true);
+    pass(&net, 2000);
+    set_cut(&net, 0, false);
+    pass(&net, 900);
+    set_cut(&net, 0, true);
+    pass(&net, 1200);
+    set_cut(&net, 0, false);
+    for (int ms = 0; ms < 1500; ms += 10) {
+        CHECK(!sees(&net, 0, 1) && !sees(&net, 1, 0));
+        pass(&net, 10);
+    }
+    pass(&net, 1500);
+    CHECK(sees(&net, 0, 1) && sees(&net, 1, 0));
+    end(&net);
+}
+
+/* ---- Starts ---- */
+
+/* One that has been told only a part of what there is restarts with all others: now it has more
+ * than they. */
+static void who_has_more_is_levelled_with_before_anybody_serves(void) {
+    struct net net = begin(3);
+    for (unsigned i = 0; i < 3; i++)
+        net.configs[i].ring_writes_max = 4;
+    make_ready(&net);
+    put_much(&net, 1);
+    put(&net, 1, LAST, "1", "");
+    set_cut(&net, 2, true);
+    pass(&net, 1500);
+    put(&net, 2, "only there", "1", "");
+    kill_node(&net, 0);
+    set_cut(&net, 2, false);
+    set_pair(&net, 1, 2, true);
+    set_pair(&net, 0, 1, true);
+    start(&net, 0);
+    struct peer *third = peers_find(node_view(net.nodes[0]), &net.configs[2].self);
+    for (int steps = 0; !peer_in_view(third) && CHECK(steps < 1000); steps++) {
+        if (!step(&net)) net.now_ms += 10;
+    }
+    set_pair(&net, 0, 2, true); /* it is there, but its data do not come */
+    set_pair(&net, 0, 1, false);
+    pass(&net, 800);
+    CHECK(!node_ready(net.nodes[0]));
+    CHECK_U64(store_live(node_store(net.nodes[0])), 51);
+    kill_node(&net, 1);
+    kill_node(&net, 2);
+    memset(net.cut, 0, sizeof net.cut);
+    pass(&net, 50); /* it learns that they are gone */
+    set_cut(&net, 0, true);
+    start(&net, 1);
+    start(&net, 2);
+    pass(&net, 200);
+    CHECK(!node_ready(net.nodes[0]) && sees(&net, 1, 2));
+    set_cut(&net, 0, false); /* they have met when it comes */
+    for (uint64_t until = net.now_ms + 3000; net.now_ms < until;) {
+        for (unsigned i = 0; i < 3; i++) {
+            if (!node_ready(net.nodes[i])) continue;
+            CHECK(submit(&net, i, OP_GET, LAST, "", "").status == NODE_FOUND);
+        }
+        if (!step(&net)) net.now_ms += 10;
+    }
+    check_level(&net);
+    end(&net);
+}
+
+int main(void) {
+    RUN(a_write_says_what_it_met);
+    RUN(who_learns_of_a_map_late_has_what_it_stands_for);
+    RUN(a_waiver_does_not_jump_over_what_another_has);
+    RUN(a_gap_while_it_is_heard_again_starts_that_anew);
+    RUN(who_has_more_is_levelled_with_before_anybody_serves);
+    return kit_finish();
+}
