@@ -153,16 +153,16 @@ MUTANTS = [
      "        if (verdict == IS_NEXT) {\n",
      "        if (verdict == IS_NEXT || verdict == HAS_DEPS) {\n"),
     ("what is held back is not looked at again", "replica.c",
-     "        keep_in_ring(r, keep(&in, frame));\n        replica_release_held(r);\n",
-     "        keep_in_ring(r, keep(&in, frame));\n"),
+     "        ring_keep(&r->ring, kept_create(in.dot, in.slot, frame));\n        replica_release_held(r);\n",
+     "        ring_keep(&r->ring, kept_create(in.dot, in.slot, frame));\n"),
     ("acknowledged before delivery", "replica.c",
      "    uint64_t n = parts_least(&r->parts, p->actor);\n",
      "    uint64_t n = parts_least(&r->parts, p->actor);\n"
-     "    uint64_t held = replica_first_held(r, p->actor);\n"
+     "    uint64_t held = held_first(&r->held, p->actor);\n"
      "    if (held > n) n = held;\n"),
     ("own writes under way are not sent again", "replica.c",
      "    for (struct under_way *u = r->under_way; u != NULL; u = u->next)\n"
-     "        send_to(r, p, frame_of(u->write));\n",
+     "        send_to(r, p, kept_frame(u->write));\n",
      ""),
     ("acknowledgements are not told again on a new link", "replica.c",
      "    p->is_fed = true;\n    p->ack_told = 0;\n",
@@ -177,19 +177,19 @@ MUTANTS = [
     ("alone is judged at the write only", "replica.c",
      "    if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);\n",
      ""),
-    ("what the ring drops is not noted", "replica.c",
+    ("what the ring drops is not noted", "kept.c",
      "    vclock_raise(&r->trimmed, k->dot);\n",
      ""),
 
     # ---- Catching up: catchup.c, row.c, part.c ----
     ("the ring says that it reaches though it was trimmed", "catchup.c",
-     "if (known && vclock_covers(&theirs, &r->trimmed)) {",
+     "if (known && vclock_covers(&theirs, &r->ring.trimmed)) {",
      "if (known) {"),
     ("what came as an image is thought to be in the ring", "catchup.c",
-     "    vclock_join(&r->trimmed, clock);\n",
+     "    vclock_join(&r->ring.trimmed, clock);\n",
      ""),
     ("what was waived is thought to be in the ring", "catchup.c",
-     "    vclock_raise(&r->trimmed, dot);\n",
+     "    vclock_raise(&r->ring.trimmed, dot);\n",
      ""),
     ("the ring is sent from behind the furthest slot on", "catchup.c",
      "                vclock_meet(behind, &theirs);\n",
@@ -270,7 +270,7 @@ MUTANTS = [
      "        if (next && i == ps->of_slot[slot]) vclock_set(clock, dot);\n"),
 
     ("waived though another holds it back", "catchup.c",
-     "    if (r->held_count > 0) put_held(r, w);\n",
+     "    if (r->held.count > 0) put_held(r, w);\n",
      "", 3000),
     # ---- Who is up: peer.c, cluster.c ----
     ("views are not mutual", "peer.c",
