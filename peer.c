@@ -487,6 +487,12 @@ static void judge_link(struct peers *ps, struct link *l) {
     }
 }
 
+/* Heard for long enough, and still: of the last two rows at least one has come. */
+static bool is_readmitted(const struct peers *ps, const struct peer *p) {
+    return p->heard_since_ms + ps->readmit_ms <= ps->now_ms &&
+           p->heard_ms + 2 * ROW_MS > ps->now_ms;
+}
+
 static void judge(struct peers *ps, struct peer *p) {
     bool silent = p->heard_ms + PEER_SILENT_MS <= ps->now_ms;
     switch (p->state) {
@@ -497,11 +503,10 @@ static void judge(struct peers *ps, struct peer *p) {
             peers_take_down(ps, p, "view: out, acknowledges nothing: ");
         break;
     case PEER_PROBATION:
-        if (silent) {
+        if (silent)
             peers_take_down(ps, p, NULL);
-        } else if (p->heard_since_ms + ps->readmit_ms <= ps->now_ms) {
+        else if (is_readmitted(ps, p))
             enter(ps, p, PEER_UP, "view: heard again ");
-        }
         break;
     case PEER_EXPECTED:
         if (p->listed_until_ms > ps->now_ms) break;

@@ -324,12 +324,29 @@ static bool is_forgotten(const struct sim *s, const struct truth_write *w) {
     return true;
 }
 
+/* Does the refusal name an actor that still lives? */
+static bool names_the_living(const struct sim *s, struct slice missing) {
+    for (uint32_t x = 0; x < s->truth.actor_count && missing.len > 0; x++) {
+        char id[17];
+        snprintf(id, sizeof id, "%016llx", (unsigned long long)s->truth.actors[x].id);
+        if (memmem(missing.at, missing.len, id, 16) == NULL) continue;
+        for (uint32_t h = 0; h < s->plan.hosts; h++) {
+            bool lives = s->hosts[h].node != NULL && s->hosts[h].boot == s->truth.actors[x].boot;
+            if (lives) return true;
+        }
+    }
+    return false;
+}
+
 /* May who has seen all that be refused in calm times? What is lost can be waived when everybody is
  * back who could have it, and if it is known whose it was. */
-static bool may_be_refused(const struct sim *s, const struct past *past) {
+static bool may_be_refused(const struct sim *s, const struct past *past, struct slice missing) {
     bool all_back = true;
     for (uint32_t h = 0; h < s->plan.hosts; h++)
         all_back &= s->hosts[h].node != NULL;
+    /* With a member gone for good nothing of the dead can be proven lost, nor that a slot has all.
+     */
+    if (!all_back && missing.len > 0 && !names_the_living(s, missing)) return true;
     for (uint32_t i = 0; i < s->truth.count; i++) {
         const struct truth_write *w = &s->truth.writes[i];
         bool lost = w->lost && w->has_dot && past->seen[w->actor] >= w->n;
@@ -351,7 +368,7 @@ static void on_refusal(struct sim *s, const struct client_op *op, const struct a
     }
     enum phase from = s->plan.park_ms > 0 ? PHASE_CALM : PHASE_REST; /* writes take a moment */
     bool calm = s->phase >= from && op->sent_us >= s->healed_us;
-    if (calm && !may_be_refused(s, &me->past)) {
+    if (calm && !may_be_refused(s, &me->past, a->missing)) {
         base_violation(&s->base, "I16", "n%u still answers s%u \"%s\", missing %.*s", op->host,
                        op->session, status_name(a->status), (int)a->missing.len,
                        a->missing.len == 0 ? "" : a->missing.at);
