@@ -125,6 +125,7 @@ static void send_to(struct replica *r, struct peer *p, struct slice frame) {
 static void feed(struct replica *r, struct peer *p) {
     p->is_fed = true;
     p->ack_told = 0;
+    if (p == r->pull_from) r->pull_until_ms = 0; /* the answer went with the link before */
     for (struct under_way *u = r->under_way; u != NULL; u = u->next)
         send_to(r, p, kept_frame(u->write));
 }
@@ -469,10 +470,10 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
         replica_release_held(r);
         break;
     case HAS_GAP:
+    case HAS_DEPS:
         r->pull_wanted = true;
         hold_back(r, &in, frame);
         break;
-    case HAS_DEPS: hold_back(r, &in, frame); break;
     case IS_ELSEWHERE: break;
     }
     return true;
