@@ -153,9 +153,10 @@ static enum api_outcome call(struct site *s, enum http_method method, struct sli
     struct api_request request = {method, target, body, ++s->tokens};
     s->reply.body.len = 0;
     enum api_outcome outcome = api_handle(&s->api, &request, &s->reply);
-    s->waits[s->tokens] = outcome == API_WAITS;
+    bool waits = outcome == API_WAITS || outcome == API_UNDER_WAY;
+    s->waits[s->tokens] = waits;
     if (outcome == API_STREAMS) read_listing(s);
-    if (outcome != API_WAITS) check_answer(s);
+    if (!waits) check_answer(s);
     return outcome;
 }
 
