@@ -432,8 +432,10 @@ size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes) {
 
 void cluster_set_time(struct cluster *c, uint64_t now_ms) {
     bool ticks = now_ms >= c->peers.tick_ms;
+    uint64_t forgiven_ms = c->peers.forgiven_ms;
     c->now_ms = now_ms;
     peers_set_time(&c->peers, now_ms);
+    c->replica.is_late = c->peers.forgiven_ms != forgiven_ms;
     if (!ticks || c->peers.count == 1) return;
     if (!c->is_decided) decide_map(c);
     replica_tick(&c->replica);
