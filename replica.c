@@ -470,10 +470,10 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
         replica_release_held(r);
         break;
     case HAS_GAP:
-    case HAS_DEPS:
         r->pull_wanted = true;
         hold_back(r, &in, frame);
         break;
+    case HAS_DEPS: hold_back(r, &in, frame); break; /* mostly on its way; else the rows show it */
     case IS_ELSEWHERE: break;
     }
     return true;
