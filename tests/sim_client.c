@@ -338,12 +338,27 @@ static bool names_the_living(const struct sim *s, struct slice missing) {
     return false;
 }
 
+/* Does the refusal name a map that nobody lives by? Without a log it dies with those who knew it.
+ */
+static bool names_a_forgotten_map(const struct sim *s, struct slice missing) {
+    if (missing.len == 0 || memmem(missing.at, missing.len, "\"map ", 5) == NULL) return false;
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        char name[32];
+        if (s->hosts[h].node == NULL) continue;
+        const struct map *m = node_map(s->hosts[h].node);
+        int len = snprintf(name, sizeof name, "map %u.%08x", m->epoch, (unsigned)(m->id >> 32));
+        if (memmem(missing.at, missing.len, name, (size_t)len) != NULL) return false;
+    }
+    return true;
+}
+
 /* May who has seen all that be refused in calm times? What is lost can be waived when everybody is
  * back who could have it, and if it is known whose it was. */
 static bool may_be_refused(const struct sim *s, const struct past *past, struct slice missing) {
     bool all_back = true;
     for (uint32_t h = 0; h < s->plan.hosts; h++)
         all_back &= s->hosts[h].node != NULL;
+    if (names_a_forgotten_map(s, missing)) return true;
     /* With a member gone for good nothing of the dead can be proven lost, nor that a slot has all.
      */
     if (!all_back && missing.len > 0 && !names_the_living(s, missing)) return true;
