@@ -219,7 +219,6 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
         .actors = actors_create(),
         .store = store_create(&config->seed),
         .random64 = config->random64,
-        .now_ms = now_ms,
         .started_ms = now_ms,
         .over_actors_max =
             config->over_actors_max == 0 ? CLUSTER_OVER_ACTORS : config->over_actors_max,
@@ -433,7 +432,6 @@ size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes) {
 void cluster_set_time(struct cluster *c, uint64_t now_ms) {
     bool ticks = now_ms >= c->peers.tick_ms;
     uint64_t forgiven_ms = c->peers.forgiven_ms;
-    c->now_ms = now_ms;
     peers_set_time(&c->peers, now_ms);
     c->replica.is_late = c->peers.forgiven_ms != forgiven_ms;
     if (!ticks || c->peers.count == 1) return;

@@ -181,7 +181,9 @@ static bool follow_trail(struct replica *r) {
     return moved;
 }
 
-void replica_level_parts(struct replica *r) {
+/* Slots that were taken over at different moments: each learns of the writes to other slots that
+ * have been delivered since, or else it would lag behind as long as anybody writes. */
+static void level_parts(struct replica *r) {
     while (r->parts.count > 1 && follow_trail(r))
         parts_unite(&r->parts);
     parts_unite(&r->parts);
@@ -514,7 +516,7 @@ void replica_tick(struct replica *r) {
     feed_mates(r);
     note_debts(r);
     if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);
-    replica_level_parts(r);
+    level_parts(r);
     replica_release_held(r);
     trim_stable(r);
 }

@@ -124,10 +124,6 @@ bool replica_on_ack(struct replica *r, struct peer *from, struct slice body);
 /* Where to write frames for a member; NULL while there is no open link to it. */
 struct buffer *replica_output(struct replica *r, struct peer *p);
 
-/* Slots that were taken over at different moments: each learns of the writes to other slots that
- * have been delivered since, or else it would lag behind as long as anybody writes. */
-void replica_level_parts(struct replica *r);
-
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);
 
