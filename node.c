@@ -236,7 +236,7 @@ static enum node_status write_version(struct node *n, const struct serving *g, b
     if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return NODE_MEMORY_LIMIT;
     bool lone = r->mate_count == 0 && r->under_way == NULL; /* that of a former member goes first */
     if (lone) return write_alone(n, g, &v, done);
-    replica_begin_write(r, g->token, v.key, v.value, is_tombstone, v.hlc, g->seen);
+    replica_begin_write(r, g->token, &v, g->seen);
     return NODE_BEGUN;
 }
 

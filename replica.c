@@ -380,38 +380,34 @@ void replica_deliver_own(struct replica *r, uint64_t up_to) {
     if (any) replica_release_held(r);
 }
 
-static struct slice encode(struct replica *r, struct dot dot, uint64_t hlc, struct slice key,
-                           struct slice value, bool is_delete, const struct metadata *seen) {
-    struct buffer *out = &r->scratch;
+void replica_put_write(const struct replica *r, struct buffer *out, enum wire_type type,
+                       const struct version *v, const struct metadata *deps) {
     struct wire_write w = {
-        .dot = {actors_get(r->actors, dot.actor)->id, dot.n},
-        .hlc = hlc,
-        .is_tombstone = is_delete,
-        .maps = {.count = seen->maps_len},
-        .deps = {.count = seen->clock.len},
+        .dot = {actors_get(r->actors, v->dot.actor)->id, v->dot.n},
+        .hlc = v->hlc,
+        .is_tombstone = v->is_tombstone,
+        .maps = {.count = deps->maps_len},
+        .deps = {.count = deps->clock.len},
     };
-    out->len = 0;
-    size_t begun = wire_begin_write(out, WIRE_WRITE, &w);
-    for (uint32_t i = 0; i < seen->maps_len; i++)
-        wire_put_map_ref(out, (struct wire_map_ref){seen->maps[i].epoch, seen->maps[i].id});
-    for (uint32_t i = 0; i < seen->clock.len; i++) {
-        struct dot dep = seen->clock.dots[i];
-        wire_put_dot(out, (struct wire_dot){actors_get(r->actors, dep.actor)->id, dep.n});
-    }
-    wire_end_write(out, begun, key, value);
-    return buffer_slice(out);
+    size_t begun = wire_begin_write(out, type, &w);
+    for (uint32_t i = 0; i < deps->maps_len; i++)
+        wire_put_map_ref(out, (struct wire_map_ref){deps->maps[i].epoch, deps->maps[i].id});
+    row_put_dots(out, &deps->clock, r->actors);
+    wire_end_write(out, begun, v->key, v->value);
 }
 
-void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
-                         bool is_delete, uint64_t hlc, const struct metadata *seen) {
-    struct dot dot = {replica_actor(r), ++r->assigned};
-    struct slice frame = encode(r, dot, hlc, key, value, is_delete, seen);
-    struct kept *write = kept_create(dot, shard_slot(key), frame);
-    struct under_way *u = under_way_create(write, token, is_delete, seen);
+void replica_begin_write(struct replica *r, uint64_t token, const struct version *v,
+                         const struct metadata *seen) {
+    assert(v->dot.actor == r->actor && v->dot.n == r->assigned + 1);
+    r->assigned = v->dot.n;
+    r->scratch.len = 0;
+    replica_put_write(r, &r->scratch, WIRE_WRITE, v, seen);
+    struct kept *write = kept_create(v->dot, shard_slot(v->key), buffer_slice(&r->scratch));
+    struct under_way *u = under_way_create(write, token, v->is_tombstone, seen);
     *r->under_way_end = u;
     r->under_way_end = &u->next;
     r->under_way_count++;
-    r->hlc = hlc_max(r->hlc, hlc);
+    r->hlc = hlc_max(r->hlc, v->hlc);
     broadcast(r, kept_frame(write));
     if (replica_is_alone(r)) replica_deliver_own(r, r->assigned);
 }
