@@ -185,16 +185,14 @@ bool catchup_has_more_to_send(const struct replica *r) {
 
 /* ---- Taking images ---- */
 
-bool catchup_on_slot(struct replica *r, struct link *l, struct slice body) {
+bool catchup_on_slot(struct link *l, struct slice body) {
     struct wire_slot m;
-    (void)r;
     l->image.len = l->image_head.len = 0;
     buffer_put(&l->image_head, body);
-    return wire_read_slot(body, &m) && m.slot < SHARD_SLOTS;
+    return wire_read_slot(body, &m);
 }
 
-bool catchup_on_version(struct replica *r, struct link *l, struct slice frame) {
-    (void)r;
+bool catchup_on_version(struct link *l, struct slice frame) {
     if (l->image_head.len == 0 || l->image.len + frame.len > CATCHUP_IMAGE_BYTES_MAX) return false;
     buffer_put(&l->image, frame);
     return true;

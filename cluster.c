@@ -367,8 +367,8 @@ static bool on_data(struct cluster *c, struct link *l, const struct wire_frame *
     case WIRE_WRITE: return replica_on_write(r, l->peer, frame, f->body);
     case WIRE_ACK: return replica_on_ack(r, l->peer, f->body);
     case WIRE_PULL: return catchup_on_pull(r, l->peer, f->body);
-    case WIRE_SLOT: return catchup_on_slot(r, l, f->body);
-    case WIRE_VERSION: return catchup_on_version(r, l, frame);
+    case WIRE_SLOT: return catchup_on_slot(l, f->body);
+    case WIRE_VERSION: return catchup_on_version(l, frame);
     case WIRE_SLOT_END: return catchup_on_slot_end(r, l, f->body);
     default: return false;
     }

@@ -196,8 +196,7 @@ static bool understand(const struct replica *r, struct slice body, struct incomi
     if (!wire_read_write(body, &in->w)) return false;
     in->dot = (struct dot){actors_find_id(r->actors, in->w.dot.actor_id), in->w.dot.n};
     in->slot = shard_slot(in->w.key);
-    return in->dot.actor != ACTOR_NONE && in->dot.n > 0 && in->w.key.len > 0 &&
-           in->w.key.len <= STORE_KEY_BYTES_MAX;
+    return in->dot.actor != ACTOR_NONE && in->dot.n > 0;
 }
 
 static struct incoming understand_kept(const struct replica *r, const struct kept *k) {
