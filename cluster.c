@@ -272,10 +272,9 @@ static void put_row(struct cluster *c, struct peer *p, struct buffer *out) {
         if (c->maps[i] != c->map) maps[count++] = c->maps[i]->id;
     }
     unsigned flags = (c->replica.synced ? WIRE_ROW_SYNCED : 0u) |
-                     (p->state == PEER_UP ? WIRE_ROW_HEARS_YOU : 0u) |
-                     (c->replica.provisional ? WIRE_ROW_PROVISIONAL : 0u);
+                     (p->state == PEER_UP ? WIRE_ROW_HEARS_YOU : 0u);
     struct wire_row_writer w;
-    wire_begin_row(&w, out, (uint8_t)flags, c->replica.held.count, maps, count);
+    wire_begin_row(&w, out, (uint8_t)flags, maps, count);
     for (uint32_t i = 0; i < c->peers.count; i++) {
         const struct peer *about = c->peers.list[i];
         bool self = about->state == PEER_SELF;
