@@ -7,8 +7,8 @@
  * map: a node that restarts without a log knows that one by itself and could not tell that it is
  * behind. For the same reason a node that came to serve without having met all members takes over
  * a map only from one whose data it has had: from then on it answers to who names that map. So when
- * the D of a node counts many actors that are over, the lowest member in view proposes the same map
- * again under the next epoch.
+ * the D of a node counts many actors that are over, the lowest ready member in view proposes the
+ * same map again under the next epoch.
  */
 #include "cluster.h"
 

@@ -8,7 +8,8 @@
  *   4. Deliver what is under way up to n, in order: the second copy exists.
  * ON WRITE (replica_on_write)
  *   5. Within D: drop. Next of its actor, and all it depends on is here: deliver, keep in the ring,
- *      see what was held back for it. Else hold it back and ask for what is missing.
+ *      see what was held back for it. Else hold it back, and if its actor's writes have a gap
+ *      before it, ask for them; what it depends on is mostly on its way, or else the rows show it.
  *   6. The acknowledgement goes out at the end of the turn, one for all.
  *
  * Deliver: D advances always, the stored version only to a greater stamp. That D advances for a
