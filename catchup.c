@@ -259,7 +259,6 @@ static void become_synced(struct replica *r, bool provisional) {
 }
 
 static void judge_synced(struct replica *r) {
-    if (r->is_late) return; /* what the others have said meanwhile is still to be read */
     bool all_reached = true, any_synced = false, has_targets = true, level = true;
     for (uint32_t i = 0; i < r->mate_count; i++) {
         const struct peer *p = r->mates[i];

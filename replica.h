@@ -38,7 +38,6 @@ struct replica {
     uint64_t (*random64)(void);
     uint64_t boot;
     uint64_t joined_ms; /* the group */
-    bool is_late;       /* this process was stopped before this turn: its rows are old */
 
     uint64_t group;      /* 0: this node is in none */
     uint64_t map_id;     /* that it lives by */
