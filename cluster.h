@@ -34,7 +34,8 @@ struct cluster {
     struct peers peers;
     struct replica replica;
     uint64_t (*random64)(void);
-    uint64_t now_ms, started_ms;
+    uint64_t started_ms;
+    bool is_late; /* this process was stopped before this turn: it only reads, its rows are old */
     uint32_t over_actors_max;
 
     struct map **maps; /* all that are known */

@@ -38,7 +38,6 @@ struct replica {
     uint64_t (*random64)(void);
     uint64_t boot;
     uint64_t joined_ms; /* the group */
-    bool is_late;       /* this process was stopped before this turn: its rows are old */
 
     uint64_t group;      /* 0: this node is in none */
     uint64_t map_id;     /* that it lives by */
@@ -93,10 +92,10 @@ void replica_join(struct replica *r, const struct map *map, uint32_t shard);
 bool replica_is_alone(const struct replica *r);
 uint32_t replica_actor(struct replica *r);
 
-/* Begins a write: key and value (or a tombstone) with what the client has seen. It may be
- * delivered at once: then it is in the done list already. */
-void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
-                         bool is_delete, uint64_t hlc, const struct metadata *seen);
+/* Begins a write: v, whose dot is the next of this node's actor, for a client that has seen `seen`;
+ * v->deps is not looked at. It may be delivered at once: then it is in the done list already. */
+void replica_begin_write(struct replica *r, uint64_t token, const struct version *v,
+                         const struct metadata *seen);
 
 /* The client is about to see version v: from now on its metadata says so. */
 void replica_observe(struct metadata *seen, const struct version *v);
@@ -124,9 +123,9 @@ bool replica_on_ack(struct replica *r, struct peer *from, struct slice body);
 /* Where to write frames for a member; NULL while there is no open link to it. */
 struct buffer *replica_output(struct replica *r, struct peer *p);
 
-/* Slots that were taken over at different moments: each learns of the writes to other slots that
- * have been delivered since, or else it would lag behind as long as anybody writes. */
-void replica_level_parts(struct replica *r);
+/* Puts a version as a WRITE or VERSION that depends on `deps`; v->deps is not looked at. */
+void replica_put_write(const struct replica *r, struct buffer *out, enum wire_type type,
+                       const struct version *v, const struct metadata *deps);
 
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);

@@ -90,6 +90,13 @@ bool row_read(struct row *row, struct slice body, const struct actors *as) {
 
 /* ---- Writing ---- */
 
+void row_put_dots(struct buffer *out, const struct vclock *clock, const struct actors *as) {
+    for (uint32_t i = 0; i < clock->len; i++) {
+        struct dot dot = clock->dots[i];
+        wire_put_dot(out, (struct wire_dot){actors_get(as, dot.actor)->id, dot.n});
+    }
+}
+
 void row_put_part(struct buffer *out, const struct part *part, uint64_t group, bool whole,
                   const struct actors *as) {
     uint8_t bytes[WIRE_SLOTS_BYTES] = {0};
@@ -98,10 +105,7 @@ void row_put_part(struct buffer *out, const struct part *part, uint64_t group, b
         bytes[s / 8] |= (uint8_t)(1u << (s % 8));
     wire_begin_part(out, bytes, whole, part->clock.len);
     if (whole) wire_put_u64(out, group);
-    for (uint32_t i = 0; i < part->clock.len; i++) {
-        struct dot dot = part->clock.dots[i];
-        wire_put_dot(out, (struct wire_dot){actors_get(as, dot.actor)->id, dot.n});
-    }
+    row_put_dots(out, &part->clock, as);
 }
 
 /* ---- Comparing ---- */
