@@ -88,6 +88,25 @@ static void add_node(struct map *m, const struct address *node, uint32_t shard) 
     m->shard_of_node[i] = shard;
 }
 
+/* The place of a node in a map, or node_count. */
+static uint32_t place_of(const struct map *m, const struct address *node) {
+    uint32_t i = 0;
+    while (i < m->node_count && address_compare(&m->nodes[i], node) != 0)
+        i++;
+    return i;
+}
+
+static void add_member(struct map *m, const struct address *node, uint32_t shard) {
+    uint32_t i = place_of(m, node);
+    assert(shard < m->shard_count);
+    if (i == m->node_count) {
+        add_node(m, node, shard);
+        return;
+    }
+    assert(m->shard_of_node[i] == SHARD_NONE || m->shard_of_node[i] == shard);
+    m->shard_of_node[i] = shard;
+}
+
 static void name_later_map(struct map *m) {
     struct buffer canonical = {0};
     map_encode(&canonical, m);
@@ -113,7 +132,7 @@ struct map *map_derive(const struct map *from, const struct map_change *change) 
         add_node(m, node, from->shard_of_node[i]);
     }
     for (uint32_t i = 0; i < change->add_count; i++)
-        add_node(m, &change->add[i], change->shard);
+        add_member(m, &change->add[i], change->shard);
     name_later_map(m);
     return m;
 }
@@ -248,17 +267,12 @@ struct map *map_decode(struct slice bytes) {
 /* ---- Questions ---- */
 
 bool map_has_node(const struct map *m, const struct address *node) {
-    for (uint32_t i = 0; i < m->node_count; i++) {
-        if (address_compare(&m->nodes[i], node) == 0) return true;
-    }
-    return false;
+    return place_of(m, node) < m->node_count;
 }
 
 uint32_t map_shard_of_node(const struct map *m, const struct address *node) {
-    for (uint32_t i = 0; i < m->node_count; i++) {
-        if (address_compare(&m->nodes[i], node) == 0) return m->shard_of_node[i];
-    }
-    return SHARD_NONE;
+    uint32_t i = place_of(m, node);
+    return i < m->node_count ? m->shard_of_node[i] : SHARD_NONE;
 }
 
 /* ---- Shard ids ---- */

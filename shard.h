@@ -49,12 +49,13 @@ void map_free(struct map *m);
 
 /* ---- Later maps ---- */
 
-/* What a later map changes; everything else stays as it is, groups included. */
+/* What a derived map changes; everything else stays as it is, groups included. Members of other
+ * shards cannot be added: that takes a reshard. */
 struct map_change {
-    const struct address *add; /* these nodes come into `shard` */
+    const struct address *add; /* these come into `shard`: new nodes, or such as stand by */
     uint32_t add_count;
     uint32_t shard;
-    const struct address *remove; /* this node goes, or NULL */
+    const struct address *remove; /* this node leaves the map, or NULL */
     uint32_t live_count;
     const struct address *proposer;
     uint64_t nonce;
