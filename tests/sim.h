@@ -288,14 +288,14 @@ void check_booted(struct sim *s, uint32_t h);
 void check_before_death(struct sim *s, uint32_t h); /* who has what now decides what may be lost */
 void check_turn(struct sim *s, uint32_t h);
 void check_cut(struct sim *s, uint32_t from, uint32_t to); /* something was cut or healed there */
-/* An answer other than 503, and the version it told of (WRITE_NONE: none). `here`: it was found in
- * the store of this very node. */
-void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
+/* An answer other than 503, its metadata and the version it told of (WRITE_NONE: none). `here`: it
+ * was found in the store of this very node. */
+void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct metadata *m,
                   uint32_t shown, bool here);
 void check_pending(struct sim *s);
 void check_expected(struct sim *s, uint32_t h, uint32_t changes);
 void check_rest(struct sim *s);
-void check_rest_answer(struct sim *s, uint32_t h, const struct answer *a);
+void check_rest_answer(struct sim *s, uint32_t h, const struct metadata *m);
 void check_history(struct sim *s);
 uint32_t check_actor(struct sim *s, uint32_t h, uint32_t index); /* node's index -> truth's */
 /* What stands under the key: which write? WRITE_NONE: nothing. */

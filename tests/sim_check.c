@@ -135,6 +135,23 @@ static bool has(const struct sim *s, uint32_t h, const struct truth_write *w) {
     return s->hosts[h].node != NULL && s->check.hosts[h].delivered[w->key][w->actor] >= w->n;
 }
 
+/* Is nobody there who would count as a second copy, as far as this node can know? */
+static bool is_alone(struct sim *s, uint32_t h) {
+    uint32_t roster = maps_roster_of(s, h);
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        const struct check_host *other = seen_of(s, o);
+        bool member = (roster >> o & 1) != 0 && other->group == seen_of(s, h)->group;
+        bool ready = s->hosts[o].node != NULL && other->ready_since_us != 0 &&
+                     s->base.now_us > other->ready_since_us + SETTLED_US &&
+                     s->base.now_us > other->group_since_us + SETTLED_US;
+        const struct peer *peer = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
+        bool listed = peer != NULL && peer_in_view(peer);
+        bool met = seen_of(s, h)->sees[o] && seen_of(s, h)->sees_boot[o] == s->hosts[o].boot_serial;
+        if (o != h && member && ready && listed && met) return false;
+    }
+    return true;
+}
+
 /* I19 looks at what was once on the whole roster, all of which lived by one map. */
 static void judge_whole(struct sim *s, uint32_t h, uint32_t write) {
     struct truth_write *w = &s->truth.writes[write];
@@ -179,6 +196,7 @@ static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
                        shown);
     }
     count_boot(s, h, w);
+    if (s->hosts[h].boot == truth_origin(&s->truth, w)) w->lone |= is_alone(s, h);
     judge_whole(s, h, write);
 }
 
@@ -296,23 +314,6 @@ static void judge_state(struct sim *s, uint32_t h) {
 }
 
 /* ---- Two copies ---- */
-
-/* Is nobody there who would count as a second copy, as far as this node can know? */
-static bool is_alone(struct sim *s, uint32_t h) {
-    uint32_t roster = maps_roster_of(s, h);
-    for (uint32_t o = 0; o < s->plan.hosts; o++) {
-        const struct check_host *other = seen_of(s, o);
-        bool member = (roster >> o & 1) != 0 && other->group == seen_of(s, h)->group;
-        bool ready = s->hosts[o].node != NULL && other->ready_since_us != 0 &&
-                     s->base.now_us > other->ready_since_us + SETTLED_US &&
-                     s->base.now_us > other->group_since_us + SETTLED_US;
-        const struct peer *peer = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
-        bool listed = peer != NULL && peer_in_view(peer);
-        bool met = seen_of(s, h)->sees[o] && seen_of(s, h)->sees_boot[o] == s->hosts[o].boot_serial;
-        if (o != h && member && ready && listed && met) return false;
-    }
-    return true;
-}
 
 /* I8: what is answered or served is on two nodes, or its node was alone. */
 static void judge_copies(struct sim *s, uint32_t h) {
@@ -531,10 +532,10 @@ static bool is_over(const struct sim *s, uint32_t h, uint32_t actor) {
 
 /* Under a map that was made later an entry may go whose writer is over and that all owners have had
  * by that map, the dead included; from then on it need not come back. */
-static bool is_pruned(struct sim *s, uint32_t h, const struct answer *a, uint32_t actor,
+static bool is_pruned(struct sim *s, uint32_t h, const struct metadata *m, uint32_t actor,
                       uint32_t n) {
     uint32_t map = seen_of(s, h)->map, *pruned = &s->check.pruned[actor];
-    if (a->metadata->maps_len == 0 || map == MAP_NONE) return false;
+    if (m->maps_len == 0 || map == MAP_NONE) return false;
     if (s->plan.world > WORLD_GROUP && n <= *pruned) return true;
     bool goes = is_over(s, h, actor);
     for (uint32_t k = 0; k < s->plan.keys; k++) {
@@ -552,24 +553,23 @@ static bool is_pruned(struct sim *s, uint32_t h, const struct answer *a, uint32_
 
 /* I6: the metadata names all that its owner has seen. */
 static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
-                           const struct answer *a, uint32_t shown) {
+                           const struct metadata *m, uint32_t shown) {
     uint32_t named[ACTORS_MAX] = {0};
-    if (a->metadata == NULL) base_violation(&s->base, "I6", "n%u: an answer without metadata", h);
-    for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
-        struct dot dot = a->metadata->clock.dots[i];
+    for (uint32_t i = 0; i < m->clock.len; i++) {
+        struct dot dot = m->clock.dots[i];
         named[check_actor(s, h, dot.actor)] = (uint32_t)dot.n;
     }
     const struct truth_write *w = write_at(s, shown);
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         uint32_t seen = past->seen[x];
         if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
-        if (named[x] >= seen || is_pruned(s, h, a, x, seen)) continue;
+        if (named[x] >= seen || is_pruned(s, h, m, x, seen)) continue;
         base_violation(&s->base, "I6", "n%u: metadata names %u of actor %016llx, seen was %u", h,
                        named[x], (unsigned long long)s->truth.actors[x].id, seen);
     }
     uint64_t time = past->stamp.hlc;
     if (w != NULL && w->has_stamp) time = hlc_max(time, w->stamp.hlc);
-    if (a->metadata->time < time) {
+    if (m->time < time) {
         base_violation(&s->base, "I6", "n%u: metadata's time is below what was seen", h);
     }
 }
@@ -629,12 +629,12 @@ static void judge_served_here(struct sim *s, uint32_t h, const struct client_op 
     if (op->kind == OP_GET) judge_floor(s, h, op, shown);
 }
 
-void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
+void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct metadata *m,
                   uint32_t shown, bool here) {
     const struct past *past = &s->clients.sessions[op->session].past;
     if (shown != WRITE_NONE) s->truth.writes[shown].served = true;
     if (here) judge_served_here(s, h, op, shown);
-    judge_metadata(s, h, past, a, shown);
+    judge_metadata(s, h, past, m, shown);
     judge_latest(s, h, op, past, shown);
 }
 
@@ -745,12 +745,12 @@ static bool is_of_the_living(const struct sim *s, uint32_t actor) {
 
 /* I10: metadata has become small: under a later map it names living actors only. What is lost, or
  * whose node is gone for good, stays named. */
-void check_rest_answer(struct sim *s, uint32_t h, const struct answer *a) {
+void check_rest_answer(struct sim *s, uint32_t h, const struct metadata *m) {
     const struct check_host *c = seen_of(s, h);
     bool later = c->map != MAP_NONE && s->maps.list[c->map].map->epoch > 1;
-    if (!later || !is_complete(s) || s->truth.lost_count > 0 || a->metadata == NULL) return;
-    for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
-        uint32_t actor = check_actor(s, h, a->metadata->clock.dots[i].actor);
+    if (!later || !is_complete(s) || s->truth.lost_count > 0) return;
+    for (uint32_t i = 0; i < m->clock.len; i++) {
+        uint32_t actor = check_actor(s, h, m->clock.dots[i].actor);
         const struct truth_actor *x = &s->truth.actors[actor];
         bool gone = x->group == c->group && host_of_boot(s, x->boot) == NULL;
         if (SIM_PRUNES_ALL ? is_of_the_living(s, actor) : !gone) continue;

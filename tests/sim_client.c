@@ -429,20 +429,37 @@ static void on_refusal(struct sim *s, const struct client_op *op, const struct a
     if (me->refused_since_us == 0) me->refused_since_us = s->base.now_us;
 }
 
-/* Has the node found the answer in its own store? It may have sent on what it does not own. */
-static bool is_answered_here(const struct sim *s, uint32_t h, const struct client_op *op) {
-    return !SIM_FORWARDS || (maps_owns(s, h, op->key) && node_ready(s->hosts[h].node));
+/* What another node has found comes with its metadata as text. */
+static bool is_answered_here(const struct answer *a) {
+    return a->metadata != NULL;
+}
+
+static struct slice metadata_text(const struct answer *a) {
+    return a->asked;
+}
+
+/* What the client has now seen. */
+static const struct metadata *metadata_of(struct sim *s, uint32_t h, const struct answer *a) {
+    struct claim *claim = &s->clients.claim;
+    if (a->metadata != NULL) return a->metadata;
+    claim_clear(claim);
+    struct json_reader r = json_reader_of(metadata_text(a));
+    node_read_claim(s->hosts[h].node, claim, &r);
+    if (metadata_text(a).len == 0 || !json_finish(&r) || claim->form != CLAIM_GOOD) {
+        base_violation(&s->base, "I6", "n%u: an answer without metadata, or that is none", h);
+    }
+    return &claim->metadata;
 }
 
 /* The answer names the write. All else that it names was known before it; so the one dot that
  * nobody has a write for is that of this one. If there are several, the write was overwritten
  * before it was ever seen, as was what it met, and it stays without a name. */
 static void name_write(struct sim *s, uint32_t h, const struct client_op *op,
-                       const struct answer *a) {
+                       const struct metadata *m) {
     const struct truth_write *w = &s->truth.writes[op->write];
     uint32_t actor = ACTOR_NONE, n = 0, count = 0;
-    for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
-        struct dot dot = a->metadata->clock.dots[i];
+    for (uint32_t i = 0; i < m->clock.len; i++) {
+        struct dot dot = m->clock.dots[i];
         uint32_t x = check_actor(s, h, dot.actor), known = truth_find(&s->truth, x, dot.n);
         bool may = w->boot == BOOT_ANY || s->truth.actors[x].boot == w->boot;
         bool named = w->has_dot && w->actor == x && w->n == dot.n;
@@ -463,10 +480,10 @@ static void name_write(struct sim *s, uint32_t h, const struct client_op *op,
 /* The tombstone that was met elsewhere: the last of the key that the answer's metadata names. What
  * it names is there, so nothing earlier was met. */
 static uint32_t tombstone_named(struct sim *s, uint32_t h, const struct client_op *op,
-                                const struct answer *a) {
+                                const struct metadata *m) {
     uint32_t named[ACTORS_MAX] = {0}, found = WRITE_NONE;
-    for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
-        struct dot dot = a->metadata->clock.dots[i];
+    for (uint32_t i = 0; i < m->clock.len; i++) {
+        struct dot dot = m->clock.dots[i];
         named[check_actor(s, h, dot.actor)] = (uint32_t)dot.n;
     }
     for (uint32_t i = 0; i < s->truth.count; i++) {
@@ -480,8 +497,8 @@ static uint32_t tombstone_named(struct sim *s, uint32_t h, const struct client_o
 
 /* What was read elsewhere. A value says which write it is of. */
 static uint32_t what_was_read_elsewhere(struct sim *s, uint32_t h, const struct client_op *op,
-                                        const struct answer *a) {
-    if (a->status != NODE_FOUND) return tombstone_named(s, h, op, a);
+                                        const struct answer *a, const struct metadata *m) {
+    if (a->status != NODE_FOUND) return tombstone_named(s, h, op, m);
     uint32_t shown = truth_of_value(&s->truth, a->value);
     if (shown == WRITE_NONE || s->truth.writes[shown].key != op->key) {
         base_violation(&s->base, "I4", "n%u answers with a value of k%u that nobody wrote", h,
@@ -492,8 +509,8 @@ static uint32_t what_was_read_elsewhere(struct sim *s, uint32_t h, const struct 
 
 /* What a read told of. */
 static uint32_t what_was_read(struct sim *s, uint32_t h, const struct client_op *op,
-                              const struct answer *a) {
-    if (!is_answered_here(s, h, op)) return what_was_read_elsewhere(s, h, op, a);
+                              const struct answer *a, const struct metadata *m) {
+    if (!is_answered_here(a)) return what_was_read_elsewhere(s, h, op, a, m);
     uint32_t shown = check_shown(s, h, op->key);
     bool absent = shown == WRITE_NONE || s->truth.writes[shown].is_delete;
     if (absent != (a->status == NODE_NO_KEY)) {
@@ -505,26 +522,28 @@ static uint32_t what_was_read(struct sim *s, uint32_t h, const struct client_op 
 
 /* What the answer told of: the write itself, or what a read found. */
 static uint32_t what_was_shown(struct sim *s, uint32_t h, const struct client_op *op,
-                               const struct answer *a) {
+                               const struct answer *a, const struct metadata *m) {
     bool wrote =
         a->status == NODE_CREATED || a->status == NODE_REPLACED || a->status == NODE_DELETED;
     if (wrote) {
         s->truth.writes[op->write].state = WRITE_DONE;
         if (!s->truth.writes[op->write].has_dot) check_shown(s, h, op->key);
-        name_write(s, h, op, a);
+        name_write(s, h, op, m);
         return op->write;
     }
     if (op->write != WRITE_NONE) s->truth.writes[op->write].state = WRITE_REFUSED;
-    return what_was_read(s, h, op, a);
+    return what_was_read(s, h, op, a, m);
 }
 
 /* Who was answered from elsewhere may have met what nobody can tell: a tombstone that was
- * overwritten before its dot was known, or a write that was. */
-static bool is_known(const struct sim *s, uint32_t h, const struct client_op *op,
-                     const struct answer *a, uint32_t shown) {
+ * overwritten before its dot was known, or a write that was; a tombstone whose dot has gone from
+ * the metadata; or, having seen what was lost since, whatever is left. */
+static bool is_known(const struct sim *s, const struct client_op *op, const struct answer *a,
+                     const struct metadata *m, uint32_t shown) {
     if (shown != WRITE_NONE && !s->truth.writes[shown].has_dot) return false;
-    bool guessed = a->status == NODE_NO_KEY && !is_answered_here(s, h, op);
-    return !guessed || !truth_has_nameless_delete(&s->truth, op->key);
+    if (a->status != NODE_NO_KEY || is_answered_here(a)) return true;
+    return m->maps_len == 0 && !truth_has_nameless_delete(&s->truth, op->key) &&
+           !past_is_torn(&s->truth, &s->clients.sessions[op->session].past);
 }
 
 static void record_served(struct sim *s, const struct client_op *op, uint32_t shown, bool known) {
@@ -538,10 +557,11 @@ static void record_served(struct sim *s, const struct client_op *op, uint32_t sh
 static void on_served(struct sim *s, uint32_t h, const struct client_op *op,
                       const struct answer *a) {
     struct session *me = session_of(s, op);
-    uint32_t shown = what_was_shown(s, h, op, a);
-    bool known = is_known(s, h, op, a, shown);
-    if (known) check_answer(s, h, op, a, shown, is_answered_here(s, h, op));
-    if (s->phase == PHASE_REST) check_rest_answer(s, h, a);
+    const struct metadata *m = metadata_of(s, h, a);
+    uint32_t shown = what_was_shown(s, h, op, a, m);
+    bool known = is_known(s, op, a, m, shown);
+    if (known) check_answer(s, h, op, m, shown, is_answered_here(a));
+    if (s->phase == PHASE_REST && is_answered_here(a)) check_rest_answer(s, h, m);
     bool torn = past_is_torn(&s->truth, &me->past);
     if (torn) new_life(s, me);
     record_served(s, op, shown, known);
@@ -551,7 +571,11 @@ static void on_served(struct sim *s, uint32_t h, const struct client_op *op,
     }
     if (shown != WRITE_NONE && known) past_add(&s->truth, &me->past, shown);
     me->metadata.len = 0;
-    metadata_put(&me->metadata, a->metadata, node_actors(s->hosts[h].node));
+    if (is_answered_here(a)) {
+        metadata_put(&me->metadata, m, node_actors(s->hosts[h].node));
+    } else {
+        buffer_put(&me->metadata, metadata_text(a));
+    }
     me->refused_since_us = 0;
     s->clients.answered++;
 }

@@ -74,7 +74,8 @@ uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, uint64_t boot
 bool truth_has_nameless_delete(const struct truth *t, uint32_t key) {
     for (uint32_t i = 0; i < t->count; i++) {
         const struct truth_write *w = &t->writes[i];
-        if (w->is_delete && w->key == key && !w->has_dot && w->state != WRITE_REFUSED) return true;
+        bool known = w->has_dot && w->has_stamp;
+        if (w->is_delete && w->key == key && !known && w->state != WRITE_REFUSED) return true;
     }
     return false;
 }

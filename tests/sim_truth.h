@@ -103,7 +103,7 @@ uint32_t truth_sight(struct sim_base *b, struct truth *t, const struct version *
 /* The write in a value; WRITE_NONE: of none. */
 uint32_t truth_of_value(const struct truth *t, struct slice value);
 
-/* Is there a delete of the key that may have happened and whose dot is not known? */
+/* Is there a delete of the key that may have happened and whose dot or stamp is not known? */
 bool truth_has_nameless_delete(const struct truth *t, uint32_t key);
 
 /* The boot that made it; BOOT_ANY: not known. */
