@@ -494,6 +494,11 @@ enum node_resharded node_reshard(struct node *n, uint32_t shard_count) {
     return shard_count == n->cluster.map->shard_count ? NODE_RESHARDED : NODE_RESHARD_NOT_BUILT;
 }
 
+bool node_resharding(const struct node *n) {
+    (void)n;
+    return false;
+}
+
 /* ---- Reports ---- */
 
 const struct node_stats *node_stats(const struct node *n) {
@@ -526,6 +531,19 @@ bool node_provisional(const struct node *n) {
 
 const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
     return replica_clock(n->replica, slot);
+}
+
+bool node_holds_slot(const struct node *n, uint32_t slot) {
+    return node_slot_clock(n, slot) != NULL;
+}
+
+bool node_has_residue(const struct node *n) {
+    (void)n;
+    return false;
+}
+
+bool node_base_complete(const struct node *n) {
+    return node_ready(n);
 }
 
 uint32_t node_held_back(const struct node *n) {

@@ -10,6 +10,8 @@
  *   OVER     the checker judges the whole history
  *
  * Usage: sim SEED | sim --seeds FIRST-LAST [--jobs N] [--keep-going] | sim --soak SECONDS
+ *
+ * The size of a seed says what world it is (enum world).
  */
 #include "sim.h"
 
@@ -26,7 +28,9 @@
 
 /* ---- One run ---- */
 
-static const char *const KEY_NAMES[KEYS_MAX] = {"k0", "k1", "k2", "k3", "k4"};
+/* The second row is spread over the shards of two and of three; two of its keys share a slot. */
+static const char *const KEY_NAMES[2][KEYS_MAX] = {{"k0", "k1", "k2", "k3", "k4"},
+                                                   {"a", "d", "g", "a1295", "i"}};
 
 static void make_world(struct sim *s) {
     plan_make(s);
@@ -36,18 +40,23 @@ static void make_world(struct sim *s) {
         s->view[h] = kit_address(text);
     }
     for (uint32_t k = 0; k < KEYS_MAX; k++) {
-        s->key_names[k] = slice_of(KEY_NAMES[k]);
+        s->key_names[k] = slice_of(KEY_NAMES[s->plan.world != WORLD_GROUP][k]);
         s->slots[k] = shard_slot(s->key_names[k]);
     }
     check_init(s);
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
         host_init(s, h);
-        uint64_t at = base_below(&s->base, s->plan.start_spread_us + 1);
+        bool newcomer = (s->plan.newcomers >> h & 1) != 0;
+        uint64_t spread_us = newcomer ? s->plan.fault_us : s->plan.start_spread_us;
+        uint64_t at = base_below(&s->base, spread_us + 1);
         base_at(&s->base, at, EVENT_EXPECT, h, 0);
     }
     clients_init(s);
     base_at(&s->base, base_below(&s->base, 2 * S), EVENT_FAULT, 0, 0);
     base_at(&s->base, s->plan.fault_us, EVENT_PHASE, PHASE_HEALED, 0);
+    if (s->plan.requests != 0) {
+        base_at(&s->base, base_below(&s->base, 5 * S), EVENT_REQUEST, 0, 0);
+    }
 }
 
 static void free_world(struct sim *s) {
@@ -57,6 +66,8 @@ static void free_world(struct sim *s) {
     }
     clients_free(s);
     check_free(s);
+    maps_free(s);
+    requests_free(s);
     net_free(&s->net);
     truth_free(&s->truth);
     free(s->breakages);
@@ -88,11 +99,33 @@ static void begin_phase(struct sim *s, enum phase phase) {
     }
 }
 
+/* A first start. One fault at a time: a newcomer waits until the last one is over. */
+static void on_first_start(struct sim *s, uint32_t h) {
+    bool newcomer = (s->plan.newcomers >> h & 1) != 0;
+    if (s->hosts[h].node != NULL || s->hosts[h].changes > 0) return;
+    if (newcomer && s->plan.one_at_a_time && s->phase == PHASE_FAULTS && !fault_is_over(s)) {
+        base_at(&s->base, s->base.now_us + 200 * MS, EVENT_EXPECT, h, 0);
+        return;
+    }
+    if (newcomer) s->requests.last_us = s->base.now_us;
+    host_start(s, h);
+}
+
 static void on_expect(struct sim *s, uint32_t h, uint32_t changes) {
     if (changes > 0) {
         check_expected(s, h, changes);
-    } else if (s->hosts[h].node == NULL && s->hosts[h].changes == 0) {
-        host_start(s, h);
+    } else {
+        on_first_start(s, h);
+    }
+}
+
+static void on_request(struct sim *s, uint32_t at, uint32_t about) {
+    if (about == 0) {
+        request_step(s, at == 0 ? s->plan.hosts : at - 1);
+    } else if (at == 0) {
+        request_remove_for_ever(s, about - 1);
+    } else {
+        request_list(s, at - 1, about - 1);
     }
 }
 
@@ -107,9 +140,11 @@ static void on_event(struct sim *s, const struct sim_event *e) {
         if (e->b != 0) client_hang_up(s, e->a, e->b - 1);
         break;
     case EVENT_FAULT:
-        if (e->a == 0) fault_step(s);
+        if (e->a == 0 && e->b == 0) fault_step(s);
         if (e->a != 0) fault_aimed(s, e->a - 1);
+        if (e->b != 0) fault_at_request(s, e->b - 1);
         break;
+    case EVENT_REQUEST: on_request(s, e->a, e->b); break;
     case EVENT_REPAIR: fault_repair(s, e->a); break;
     case EVENT_EXPECT: on_expect(s, e->a, e->b); break;
     case EVENT_PHASE: begin_phase(s, (enum phase)e->a); break;
@@ -165,7 +200,7 @@ static void run_quiet(uint64_t seed) {
 
 /* Shared by all processes. */
 struct board {
-    uint64_t next;   /* seed to be run */
+    uint64_t next;   /* seed to be run; when soaking, the number of the run */
     uint64_t last;   /* inclusive */
     int64_t until_s; /* 0: no limit in time */
     uint64_t passed;
@@ -178,10 +213,17 @@ static int64_t now_s(void) {
     return now.tv_sec;
 }
 
+/* A soak takes the worlds in turn. */
+static uint64_t seed_of(const struct board *board, uint64_t next) {
+    if (board->until_s == 0) return next;
+    return next / SIM_SOAKS % WORLD_SEEDS + next % SIM_SOAKS * WORLD_SEEDS;
+}
+
 static void work(struct board *board, uint32_t job) {
     for (;;) {
-        uint64_t seed = __atomic_fetch_add(&board->next, 1, __ATOMIC_SEQ_CST);
-        if (seed > board->last || (board->until_s != 0 && now_s() >= board->until_s)) exit(0);
+        uint64_t next = __atomic_fetch_add(&board->next, 1, __ATOMIC_SEQ_CST);
+        uint64_t seed = seed_of(board, next);
+        if (next > board->last || (board->until_s != 0 && now_s() >= board->until_s)) exit(0);
         board->running[job] = seed;
         run_quiet(seed);
         __atomic_fetch_add(&board->passed, 1, __ATOMIC_SEQ_CST);
@@ -294,6 +336,10 @@ int main(int argc, char **argv) {
         last = UINT64_MAX;
     }
     if (last == 0) return usage();
-    printf("seeds from %llu on, %llu jobs\n", (unsigned long long)first, (unsigned long long)jobs);
+    if (seconds > 0) printf("random seeds, %llu jobs\n", (unsigned long long)jobs);
+    if (seconds == 0) {
+        printf("seeds from %llu on, %llu jobs\n", (unsigned long long)first,
+               (unsigned long long)jobs);
+    }
     return run_many(first, last, seconds, (uint32_t)jobs, keep_going);
 }

@@ -4,6 +4,8 @@
  *   sim_net     byte streams and what breaks them
  *   sim_truth   what was written and known
  *   sim_host    node processes: turns, boots, clocks
+ *   sim_maps    which maps there are and who lives by which
+ *   sim_request what is asked about nodes and shards: reshard, members, the view
  *   sim_client  sessions and their operations; the history for the checker
  *   sim_check   the invariants
  *   sim_fault   what goes wrong, and when
@@ -24,9 +26,28 @@
 #define START_US (3 * S) /* a restarted one is back with its data after that */
 #define HEAL_US  (7 * S) /* all is well so long after the last fault, READMIT_MS apart */
 
+/* A seed says by its size what world it is: below WORLD_SEEDS one group, from there on several
+ * shards of the first map, from twice that on maps that change. */
+enum world { WORLD_GROUP, WORLD_SHARDS, WORLD_MAPS, WORLDS };
+
+#define WORLD_SEEDS ((uint64_t)1000000000)
+
+/* Those that a soak runs in turn. WORLDS, once maps change by request. */
+#define SIM_SOAKS WORLD_MAPS
+
+/* Any node answers for any key. While that is not built, clients ask owners. */
+#define SIM_FORWARDS false
+
+/* Metadata at rest names living actors only, whatever their group. Until that is built, those of
+ * one's own group. */
+#define SIM_PRUNES_ALL false
+
 /* What this seed is like. */
 struct plan {
-    uint32_t hosts, sessions, keys, shard_count;
+    enum world world;
+    uint32_t hosts, sessions, keys;
+    uint32_t shard_count; /* of those that are in VIEW; 0: not given */
+    uint32_t newcomers;   /* a set of hosts that the others do not know at first */
     uint32_t park_ms, readmit_ms, ring_writes_max;
     uint32_t over_actors_max; /* of past boots before a map comes that allows to prune */
     uint32_t think_us, operations_max;
@@ -35,10 +56,13 @@ struct plan {
     uint32_t faults;                 /* bits of enum fault */
     uint64_t fault_gap_us, fault_us; /* mean pause between faults; how long they go on */
     uint64_t start_spread_us;
-    uint32_t aim_permille;   /* faults right behind a write */
-    bool one_at_a_time;      /* a kill waits until all are ready and level again */
-    bool one_stays_dead;     /* at the end */
-    uint32_t batch_permille; /* turns that take only some of what has arrived */
+    uint32_t aim_permille;         /* faults right behind a write */
+    bool one_at_a_time;            /* a kill waits until all are ready and level again */
+    uint32_t requests;             /* bits of enum request_kind */
+    uint64_t request_gap_us;       /* mean pause between them */
+    uint32_t request_aim_permille; /* faults right behind them, where they move something */
+    bool one_stays_dead;           /* at the end */
+    uint32_t batch_permille;       /* turns that take only some of what has arrived */
 };
 
 enum fault {
@@ -62,6 +86,8 @@ enum fault {
     (FAULT_BIT(FAULT_ONE_WAY) | FAULT_BIT(FAULT_PAIR) | FAULT_BIT(FAULT_ISOLATE) |                 \
      FAULT_BIT(FAULT_SPLIT) | FAULT_BIT(FAULT_PAUSE) | FAULT_BIT(FAULT_SLOW))
 
+#define FAULTS_OF_DEATH (FAULT_BIT(FAULT_KILL) | FAULT_BIT(FAULT_STOP) | FAULT_BIT(FAULT_OFF))
+
 /* ---- Hosts ---- */
 
 struct host_link {
@@ -71,6 +97,8 @@ struct host_link {
 struct host {
     uint32_t index;
     struct address address;
+    struct address view[HOSTS_MAX]; /* VIEW */
+    uint32_t view_count;
     struct node *node; /* NULL: no process */
     uint64_t boot;
     uint32_t boot_serial; /* over all hosts, from 1 */
@@ -95,7 +123,80 @@ void host_pause(struct sim *s, uint32_t h, bool paused);
 void host_wake(struct sim *s, uint32_t h);
 bool host_runs(const struct host *h);
 uint64_t host_now_ms(const struct sim *s, const struct host *h);
-const struct host *host_of_boot(const struct sim *s, uint64_t boot); /* alive; or NULL */
+const struct host *host_of_boot(const struct sim *s, uint64_t boot);  /* alive; or NULL */
+uint32_t host_at(const struct sim *s, const struct address *address); /* plan.hosts: none */
+
+/* ---- Maps ---- */
+
+#define MAP_NONE UINT32_MAX
+
+struct sim_map {
+    struct map *map; /* owned */
+    uint32_t shard_of_key[KEYS_MAX];
+    uint32_t rosters[SHARD_COUNT_MAX]; /* sets of hosts */
+};
+
+/* A process belonged to a group. */
+struct tenure {
+    uint64_t boot, group, until_us;
+};
+
+struct sim_maps {
+    struct sim_map *list; /* owned; in the order in which they were seen */
+    uint32_t count, cap;
+    struct tenure *tenures; /* owned */
+    uint32_t tenure_count, tenure_cap;
+    uint64_t changed_us; /* when a process last changed its map */
+};
+
+void maps_free(struct sim *s);
+void maps_look(struct sim *s, uint32_t h); /* asserts I12 */
+bool maps_greater(const struct sim *s, uint32_t a, uint32_t b);
+uint32_t maps_owners(const struct sim *s, uint32_t map, uint32_t key); /* a set of hosts */
+bool maps_owns(const struct sim *s, uint32_t h, uint32_t key);         /* by its own map */
+uint32_t maps_roster_of(const struct sim *s, uint32_t h);              /* of its own shard */
+/* Was the process that made the write of its group then? Asserts I11. */
+void maps_check_writer(struct sim *s, uint32_t write);
+
+/* ---- Requests about nodes and shards ---- */
+
+enum request_kind {
+    REQUEST_RESHARD, /* PUT /shard/reshard */
+    REQUEST_ADD,     /* PUT /shard/add-member */
+    REQUEST_REMOVE,  /* DELETE /view */
+    REQUEST_LIST,    /* PUT /view */
+    REQUESTS,
+};
+
+struct request {
+    enum request_kind kind;
+    uint32_t host;   /* that is asked */
+    uint32_t about;  /* another host */
+    uint32_t shards; /* how many, or which */
+    uint32_t map;    /* that the asked one lived by */
+    bool for_ever;   /* what it removes does not come back; if that fails, it does */
+};
+
+struct requests {
+    struct request *list; /* owned */
+    uint32_t count, cap;
+    uint64_t last_us; /* when the last one arrived */
+    bool aim_open;    /* one at a time: the last one may still be followed by a fault */
+    uint32_t struck[HOSTS_MAX][HOSTS_MAX];    /* by the first, the second: its boot then, */
+    uint32_t struck_by[HOSTS_MAX][HOSTS_MAX]; /* and that of the first; 0: not */
+    uint32_t told[HOSTS_MAX][HOSTS_MAX];      /* the first, of the second, in that boot */
+};
+
+void requests_free(struct sim *s);
+void request_step(struct sim *s, uint32_t h); /* at that host, or at any: plan.hosts */
+void request_list(struct sim *s, uint32_t h, uint32_t about);
+void request_remove_for_ever(struct sim *s, uint32_t about);
+void request_arrives(struct sim *s, uint32_t h, uint32_t id);
+void requests_across(struct sim *s, uint32_t hosts); /* of both sides of a cut */
+void requests_heal(struct sim *s, uint32_t stays_dead);
+bool request_has_struck(const struct sim *s, uint32_t h, uint32_t o);    /* either the other */
+bool request_is_introduced(const struct sim *s, uint32_t h, uint32_t o); /* either to the other */
+uint32_t request_target(struct sim *s, uint32_t id); /* a host that it moves, or that was asked */
 
 /* ---- Clients ---- */
 
@@ -151,14 +252,18 @@ void clients_host_died(struct sim *s, uint32_t h);
 /* What was last seen at a host. */
 struct check_host {
     uint32_t boot_serial;
-    uint32_t *actor_of; /* owned; node's index -> truth's */
+    uint32_t map;   /* that it lives by; MAP_NONE */
+    uint64_t group; /* 0: it is in none */
+    uint64_t group_since_us;
+    bool holds[KEYS_MAX]; /* the key's slot */
+    uint32_t *actor_of;   /* owned; node's index -> truth's */
     uint32_t actors, cap;
     uint32_t delivered[KEYS_MAX][ACTORS_MAX]; /* D of the key's slot */
     uint32_t shows[KEYS_MAX];                 /* the write in the store; WRITE_NONE */
     uint64_t ready_since_us;                  /* 0: not ready */
-    bool sees[HOSTS_MAX];                     /* listed, and both had settled */
+    bool reshards;
+    bool sees[HOSTS_MAX]; /* listed, and both had settled */
     uint32_t sees_boot[HOSTS_MAX];
-    uint32_t map_epoch;
     uint64_t waived;       /* waivers before this turn */
     uint32_t due[DUE_MAX]; /* writes answered or served in this turn, for I8 */
     uint32_t due_count;
@@ -169,8 +274,11 @@ struct check {
     uint64_t cut_us[HOSTS_MAX][HOSTS_MAX];   /* since when a pair is cut, one way or both; or 0 */
     uint64_t uncut_us[HOSTS_MAX][HOSTS_MAX]; /* when bytes last began to pass, both ways */
     uint64_t gap_us[HOSTS_MAX][HOSTS_MAX];   /* the same after a cut too long to be overlooked */
-    uint32_t floor[KEYS_MAX];                /* I19: the last write that was on the whole roster */
+    uint32_t floor[KEYS_MAX];                /* I19: the last write that was on the whole roster, */
+    uint32_t floor_map[KEYS_MAX];            /* and of which map that was */
     uint32_t had[HOSTS_MAX][KEYS_MAX][ACTORS_MAX]; /* delivered by any process of the host so far */
+    uint32_t pruned[ACTORS_MAX];                   /* so far metadata need not name it any more */
+    uint64_t died_us;                              /* when a process last died */
     uint64_t turns;
 };
 
@@ -180,12 +288,14 @@ void check_booted(struct sim *s, uint32_t h);
 void check_before_death(struct sim *s, uint32_t h); /* who has what now decides what may be lost */
 void check_turn(struct sim *s, uint32_t h);
 void check_cut(struct sim *s, uint32_t from, uint32_t to); /* something was cut or healed there */
-/* An answer other than 503, and the version it told of (WRITE_NONE: none). */
-void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
-                  uint32_t shown);
+/* An answer other than 503, its metadata and the version it told of (WRITE_NONE: none). `here`: it
+ * was found in the store of this very node. */
+void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct metadata *m,
+                  uint32_t shown, bool here);
 void check_pending(struct sim *s);
 void check_expected(struct sim *s, uint32_t h, uint32_t changes);
 void check_rest(struct sim *s);
+void check_rest_answer(struct sim *s, uint32_t h, const struct metadata *m);
 void check_history(struct sim *s);
 uint32_t check_actor(struct sim *s, uint32_t h, uint32_t index); /* node's index -> truth's */
 /* What stands under the key: which write? WRITE_NONE: nothing. */
@@ -200,7 +310,12 @@ void fault_step(struct sim *s);
 void fault_repair(struct sim *s, uint32_t which);
 void fault_behind_write(struct sim *s, uint32_t h);
 void fault_aimed(struct sim *s, uint32_t h);
+void fault_behind_request(struct sim *s, uint32_t id);
+void fault_at_request(struct sim *s, uint32_t id);
 void fault_heal_all(struct sim *s);
+/* Everybody is up, ready and level, and has been for a while: the next fault may come in a plan of
+ * one at a time. */
+bool fault_is_over(const struct sim *s);
 
 /* One fault that lasts. */
 struct breakage {
@@ -218,6 +333,8 @@ struct sim {
     struct net net;
     struct host hosts[HOSTS_MAX];
     struct address view[HOSTS_MAX];
+    struct sim_maps maps;
+    struct requests requests;
     struct truth truth;
     struct clients clients;
     struct check check;

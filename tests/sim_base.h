@@ -22,6 +22,8 @@ enum sim_event_kind {
     EVENT_EXPECT,  /* a: host; where it must stand in the views by now; b: how often it had changed
                     */
     EVENT_PHASE,   /* a: which begins */
+    EVENT_REQUEST, /* about nodes and shards; a: the host that is asked, b: another one that it is
+                    about, both from 1 on; 0: any */
 };
 
 struct sim_event {
@@ -55,6 +57,10 @@ bool base_chance(struct sim_base *b, uint32_t permille);
 /* One event: `what` goes into the hash, the text is printed in a loud run. */
 __attribute__((format(printf, 3, 4))) void base_trace(struct sim_base *b, uint64_t what,
                                                       const char *format, ...);
+
+/* Prints a line in a loud run: what follows from events that the trace has. */
+__attribute__((format(printf, 2, 3))) void base_say(const struct sim_base *b, const char *format,
+                                                    ...);
 
 /* Prints the invariant that does not hold, how to replay, and ends the process with 1. */
 __attribute__((format(printf, 3, 4))) _Noreturn void base_violation(struct sim_base *b,
