@@ -41,6 +41,9 @@ struct node {
     struct parked *ended;                /* the one whose answer is borrowed... */
     struct under_way *answered;          /* ...or this write */
 
+    struct change *changes; /* that wait until they are so */
+    uint32_t change_count;
+
     struct claim claim;    /* of the waiting operation in hand */
     struct buffer missing; /* unmet dependencies of the operation in hand */
     bool memory_noted;     /* the limit was reached, and that was noted */
@@ -75,12 +78,22 @@ struct node *node_create(const struct node_config *config, uint64_t now_ms, uint
     return n;
 }
 
+/* Takes *link out of the list. */
+static void end_change(struct node *n, struct change **link) {
+    struct change *ch = *link;
+    *link = ch->next;
+    n->change_count--;
+    free(ch);
+}
+
 void node_free(struct node *n) {
     for (struct parked *p = n->parked, *next; p != NULL; p = next) {
         next = p->next;
         free(p);
     }
     free(n->ended);
+    while (n->changes != NULL)
+        end_change(n, &n->changes);
     if (n->answered != NULL) under_way_free(n->answered);
     cluster_free(&n->cluster);
     claim_free(&n->claim);
@@ -152,9 +165,10 @@ void node_read_claim(const struct node *n, struct claim *c, struct json_reader *
 }
 
 /* True when everything that the claim names and that concerns the slot is here, or proven lost;
- * otherwise what is missing stands in n->missing. Entries of other groups are never waited for. */
+ * otherwise what is missing stands in n->missing. Entries of groups that have not got the slot are
+ * never waited for. */
 static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
-    const struct vclock *here = replica_clock(n->replica, slot);
+    const struct vclock *here = parts_clock(&n->replica->parts, slot);
     n->missing.len = 0;
     buffer_put(&n->missing, buffer_slice(&c->unknown));
     for (uint32_t i = 0; i < c->metadata.maps_len; i++) {
@@ -164,10 +178,10 @@ static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
     }
     for (uint32_t i = 0; i < c->metadata.clock.len; i++) {
         struct dot dot = c->metadata.clock.dots[i];
-        const struct actor *actor = actors_get(n->cluster.actors, dot.actor);
-        if (actor->group != n->replica->group || vclock_has(here, dot)) continue;
-        if (catchup_waive(n->replica, dot, slot)) continue;
-        metadata_put_missing(&n->missing, actor->label, dot.n);
+        const struct slots *of = replica_slots_of(n->replica, dot.actor);
+        if (vclock_has(here, dot) || (of != NULL && !slots_has(of, slot))) continue;
+        if (of != NULL && catchup_waive(n->replica, dot, slot)) continue;
+        metadata_put_missing(&n->missing, actors_get(n->cluster.actors, dot.actor)->label, dot.n);
     }
     return n->missing.len == 0;
 }
@@ -216,7 +230,7 @@ static bool exceeds_memory(struct node *n, const struct version *v, const struct
 static enum node_status write_alone(struct node *n, const struct serving *g,
                                     const struct version *v, enum node_status done) {
     if (g->known) replica_observe(g->seen, &g->old);
-    if (!replica_write_alone(n->replica, g->place, v)) return NODE_MEMORY_LIMIT;
+    if (!broadcast_write_alone(n->replica, g->place, v)) return NODE_MEMORY_LIMIT;
     replica_observe(g->seen, v);
     return done;
 }
@@ -238,7 +252,7 @@ static enum node_status write_version(struct node *n, const struct serving *g, b
     if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return NODE_MEMORY_LIMIT;
     bool lone = r->mate_count == 0 && r->under_way == NULL; /* that of a former member goes first */
     if (lone) return write_alone(n, g, &v, done);
-    replica_begin_write(r, g->token, &v, g->seen);
+    broadcast_begin_write(r, g->token, &v, g->seen);
     return NODE_BEGUN;
 }
 
@@ -272,8 +286,9 @@ static bool attempt(struct node *n, uint64_t token, const struct op *op, struct 
     struct serving g = {.op = op, .token = token, .seen = &op->claim->metadata};
     g.place = store_locate(n->cluster.store, op->key);
     *a = (struct answer){.asked = op->claim->text, .status = NODE_CANNOT_FORWARD};
-    a->shard = n->cluster.map->shard_of_slot[g.place.slot];
-    if (!n->cluster.is_decided || (a->shard == n->cluster.shard && !n->replica->synced)) {
+    const struct maps *maps = &n->cluster.maps;
+    a->shard = maps->map->shard_of_slot[g.place.slot];
+    if (!maps->is_decided || (a->shard == n->cluster.shard && !replica_serves(n->replica))) {
         return false;
     }
     if (a->shard != n->cluster.shard) return true;
@@ -283,6 +298,10 @@ static bool attempt(struct node *n, uint64_t token, const struct op *op, struct 
         a->missing = buffer_slice(&n->missing);
         return false;
     }
+    bool reads = op->kind != OP_PUT; /* a DELETE says whether there was anything */
+    bool may_go = (!reads || handover_may_read(n->replica, g.place.slot)) &&
+                  (op->kind == OP_GET || !cluster_is_leaving(&n->cluster));
+    if (!may_go) return false;
     g.known = store_find(n->cluster.store, g.place, op->key, &g.old);
     a->status = serve(n, &g, a);
     if (a->status == NODE_MEMORY_LIMIT) return true; /* it goes back with what it came with */
@@ -363,7 +382,7 @@ static void answer_write(struct node *n, struct under_way *u, struct answer *a) 
     enum node_status put = u->replaced ? NODE_REPLACED : NODE_CREATED;
     *a = (struct answer){
         .status = u->is_delete ? NODE_DELETED : put,
-        .shard = n->cluster.map->shard_of_slot[u->slot],
+        .shard = n->cluster.maps.map->shard_of_slot[u->slot],
         .metadata = &u->seen,
     };
     cluster_prune(&n->cluster, &u->seen);
@@ -373,7 +392,7 @@ static void answer_write(struct node *n, struct under_way *u, struct answer *a) 
 /* The next write of a client that is delivered. */
 static bool take_write(struct node *n, uint64_t *token, struct answer *answer) {
     if (n->answered != NULL) under_way_free(n->answered);
-    while ((n->answered = replica_take_done(n->replica)) != NULL) {
+    while ((n->answered = broadcast_take_done(n->replica)) != NULL) {
         if (!n->answered->cancelled) {
             *token = n->answered->token;
             answer_write(n, n->answered, answer);
@@ -405,16 +424,33 @@ static bool take_parked(struct node *n, uint64_t *token, struct answer *answer) 
     return false;
 }
 
+static bool take_change(struct node *n, uint64_t *token, struct answer *answer) {
+    *answer = (struct answer){0};
+    for (struct change **link = &n->changes; *link != NULL; link = &(*link)->next) {
+        if (!change_step(&n->cluster, *link, &answer->status)) continue;
+        *token = (*link)->token;
+        end_change(n, link);
+        return true;
+    }
+    return false;
+}
+
 bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer) {
     return take_write(n, token, answer) || take_parked(n, token, answer) ||
-           take_write(n, token, answer);
+           take_write(n, token, answer) || take_change(n, token, answer);
 }
 
 void node_cancel(struct node *n, uint64_t token) {
-    replica_cancel(n->replica, token);
+    broadcast_cancel(n->replica, token);
     for (struct parked **link = &n->parked; *link != NULL; link = &(*link)->next) {
         if ((*link)->token == token) {
             free(unpark(n, link));
+            return;
+        }
+    }
+    for (struct change **link = &n->changes; *link != NULL; link = &(*link)->next) {
+        if ((*link)->token == token) {
+            end_change(n, link);
             return;
         }
     }
@@ -432,24 +468,25 @@ enum peers_added node_view_add(struct node *n, const struct address *address) {
     return added;
 }
 
-/* Would a shard be left without any live member? */
+/* Would a shard be left without any member, or lose its last live one? */
 static bool is_last_member(const struct node *n, const struct address *address) {
-    const struct map *m = n->cluster.map;
-    uint32_t shard = map_shard_of_node(m, address), others = 0;
+    const struct map *m = n->cluster.maps.map;
+    uint32_t shard = map_shard_of_node(m, address), others = 0, live = 0;
     const struct peer *p = peers_find(&n->cluster.peers, address);
-    if (shard == SHARD_NONE || p == NULL || !peer_in_view(p)) return false;
+    if (shard == SHARD_NONE) return false;
     for (uint32_t i = 0; i < m->node_count; i++) {
         const struct peer *other = peers_find(&n->cluster.peers, &m->nodes[i]);
-        others +=
-            m->shard_of_node[i] == shard && other != p && other != NULL && peer_in_view(other);
+        if (m->shard_of_node[i] != shard || other == p) continue;
+        others++;
+        live += other != NULL && peer_in_view(other);
     }
-    return others == 0;
+    return others == 0 || (live == 0 && p != NULL && peer_in_view(p));
 }
 
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
     const struct peer *p = peers_find(&n->cluster.peers, address);
-    bool known = p != NULL &&
-                 (peer_is_listed(&n->cluster.peers, p) || map_has_node(n->cluster.map, address));
+    bool known = p != NULL && (peer_is_listed(&n->cluster.peers, p) ||
+                               map_has_node(n->cluster.maps.map, address));
     if (!known || p->state == PEER_STRUCK) return NODE_REMOVED_UNKNOWN;
     if (p->state == PEER_SELF || is_last_member(n, address)) return NODE_REMOVED_LAST_MEMBER;
     cluster_remove(&n->cluster, address);
@@ -458,7 +495,7 @@ enum node_removed node_view_remove(struct node *n, const struct address *address
 }
 
 const struct map *node_map(const struct node *n) {
-    return n->cluster.map;
+    return n->cluster.maps.map;
 }
 
 uint32_t node_shard(const struct node *n) {
@@ -466,11 +503,11 @@ uint32_t node_shard(const struct node *n) {
 }
 
 bool node_owns_slot(const struct node *n, uint32_t slot) {
-    return n->cluster.map->shard_of_slot[slot] == n->cluster.shard;
+    return n->cluster.maps.map->shard_of_slot[slot] == n->cluster.shard;
 }
 
 bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys) {
-    if (shard != n->cluster.shard || !n->replica->synced) return false;
+    if (shard != n->cluster.shard || !replica_serves(n->replica)) return false;
     *keys = 0;
     for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
         if (node_owns_slot(n, slot)) *keys += store_slot_live(n->cluster.store, slot);
@@ -478,24 +515,52 @@ bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys) {
     return true;
 }
 
-enum node_joined node_add_member(struct node *n, uint32_t shard, const struct address *address) {
-    uint32_t now = map_shard_of_node(n->cluster.map, address);
-    if (!peers_lists(&n->cluster.peers, address)) return NODE_JOIN_NOT_IN_VIEW;
-    if (now == shard) return NODE_JOINED;
-    if (now != SHARD_NONE) return NODE_JOIN_OTHER_SHARD;
-    return NODE_JOIN_UNREACHABLE; /* joining by request is not built yet */
+/* ---- Changes of the map ---- */
+
+static enum node_taken submit_change(struct node *n, const struct change *asked,
+                                     struct answer *answer) {
+    struct change ch = *asked;
+    *answer = (struct answer){.status = NODE_TOO_MANY_CHANGES};
+    if (n->change_count == CHANGES_MAX) return NODE_ANSWERED;
+    if (change_step(&n->cluster, &ch, &answer->status)) return NODE_ANSWERED;
+    struct change *waiting = bytes_alloc(sizeof *waiting);
+    *waiting = ch;
+    waiting->next = n->changes;
+    n->changes = waiting;
+    n->change_count++;
+    return NODE_PARKED;
 }
 
-enum node_resharded node_reshard(struct node *n, uint32_t shard_count) {
-    uint32_t live_nodes = 0;
-    for (uint32_t i = 0; i < n->cluster.peers.count; i++)
-        live_nodes += peer_in_view(n->cluster.peers.list[i]);
-    if (live_nodes < NODE_SHARD_NODES_MIN * shard_count) return NODE_RESHARD_TOO_FEW_NODES;
-    return shard_count == n->cluster.map->shard_count ? NODE_RESHARDED : NODE_RESHARD_NOT_BUILT;
+enum node_taken node_reshard(struct node *n, uint64_t token, uint32_t shard_count,
+                             struct answer *answer) {
+    struct change ch = {.kind = CHANGE_RESHARD, .token = token, .shard_count = shard_count};
+    return submit_change(n, &ch, answer);
+}
+
+enum node_taken node_add_member(struct node *n, uint64_t token, uint32_t shard,
+                                const struct address *address, struct answer *answer) {
+    struct change ch = {.kind = CHANGE_JOIN, .token = token, .shard = shard, .node = *address};
+    return submit_change(n, &ch, answer);
+}
+
+/* Slots have about as many keys each. */
+void node_reshard_progress(const struct node *n, struct node_progress *out) {
+    struct handover_progress progress = handover_progress(n->replica);
+    uint64_t slots_here = 0;
+    for (uint32_t s = 0; s < SHARD_SLOTS; s++)
+        slots_here += node_slot_clock(n, s) != NULL;
+    uint64_t keys = slots_here == 0 ? 0 : store_live(n->cluster.store) / slots_here;
+    *out = (struct node_progress){
+        .settled = cluster_is_settled(&n->cluster),
+        .keys_moved = keys * (progress.slots - progress.to_go),
+        .keys_to_go = keys * progress.to_go,
+    };
 }
 
 bool node_resharding(const struct node *n) {
-    (void)n;
+    for (const struct change *ch = n->changes; ch != NULL; ch = ch->next) {
+        if (ch->kind == CHANGE_RESHARD) return true;
+    }
     return false;
 }
 
@@ -522,7 +587,7 @@ const struct replica_stats *node_replica_stats(const struct node *n) {
 }
 
 bool node_ready(const struct node *n) {
-    return n->cluster.is_decided && n->replica->synced;
+    return n->cluster.maps.is_decided && replica_serves(n->replica);
 }
 
 bool node_provisional(const struct node *n) {
@@ -530,7 +595,7 @@ bool node_provisional(const struct node *n) {
 }
 
 const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
-    return replica_clock(n->replica, slot);
+    return parts_clock(&n->replica->parts, slot);
 }
 
 bool node_holds_slot(const struct node *n, uint32_t slot) {
@@ -538,12 +603,11 @@ bool node_holds_slot(const struct node *n, uint32_t slot) {
 }
 
 bool node_has_residue(const struct node *n) {
-    (void)n;
-    return false;
+    return n->replica->has_residue;
 }
 
 bool node_base_complete(const struct node *n) {
-    return node_ready(n);
+    return n->replica->synced && (n->replica->settled || handover_is_complete(n->replica));
 }
 
 uint32_t node_held_back(const struct node *n) {
@@ -557,5 +621,6 @@ uint32_t node_under_way(const struct node *n) {
 uint32_t node_learn_actor(struct node *n, uint64_t id, const struct address *node, uint64_t boot,
                           uint64_t group) {
     n->replica->progress++;
+    maps_add_foreign(&n->cluster.maps, group);
     return actors_learn(n->cluster.actors, id, node, boot, group);
 }

@@ -46,7 +46,8 @@ struct peer {
     uint64_t boot;  /* of its process, as last heard; 0: never */
     uint64_t old_boots[PEER_OLD_BOOTS];
     uint32_t old_boot_count;
-    uint64_t listed_until_ms; /* though it is not in view */
+    uint64_t listed_until_ms;  /* though it is not in view */
+    uint64_t awaited_until_ms; /* though it is not listed either: it has called */
     uint64_t heard_ms, heard_since_ms;
     uint64_t dial_ms; /* not before */
     uint64_t refusal_noted_ms;
@@ -60,6 +61,7 @@ struct peer {
     uint64_t acked;         /* of this node's writes, by it: delivered there */
     uint64_t ack_told;      /* of its writes, to it on the link `to` */
     uint64_t owes_since_ms; /* an acknowledgement; UINT64_MAX: nothing */
+    bool holds;             /* its row says that the group's state is there as a whole */
     struct row target;      /* its first row after it came into view, while this node catches up */
     bool is_met;            /* this node has had all that it had */
 };

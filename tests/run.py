@@ -4,7 +4,7 @@
   unit      tests/test_*.c with ASan and UBSan: by gcc, by gcc with unsigned char, by clang
   replay    the corpora of tests/fuzz_*.c, by a plain main
   tidy      formatting, function length, banned calls, layers, names in the docs
-  sim       tests/sim.c: a whole cluster from a seed, 1 to 10000 and tests/sim_seeds.txt; some with ASan
+  sim       tests/sim.c: a whole cluster from a seed, 1 to 10000, some of each other world, tests/sim_seeds.txt
   mutants   tests/mutants.py: the tests turn red for planted bugs, those that few seeds find
   contract  tests/contract: the real binary through the REST contract and through bad input
   group     tests/group: several real processes that replicate, are killed, frozen and cut off
@@ -23,7 +23,8 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SIM_SEEDS, SIM_SEEDS_ASAN = 10000, 300
+SIM_WORLDS = (("one group", 1, 10000, 300), ("several shards", 1000000000, 1000, 50),
+              ("maps that change", 2000000000, 300, 20))  # first seed, how many, how many with ASan
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.MULTILINE)
 JOBS = f"-j{os.cpu_count() or 1}"
 
@@ -100,11 +101,13 @@ def named_seeds():
 
 
 def sim(tally):
-    for variant, seeds in (("sim", SIM_SEEDS), ("asan", SIM_SEEDS_ASAN)):
+    for variant in ("sim", "asan"):
         if not build(tally, variant, ["sim-build"]):
             continue
         program = ROOT / "build" / variant / "sim"
-        count(tally, f"sim {variant}", [program, "--seeds", f"1-{seeds}"])
+        for world, first, many, with_asan in SIM_WORLDS:
+            last = first + (with_asan if variant == "asan" else many) - 1
+            count(tally, f"sim {variant}, {world}", [program, "--seeds", f"{first}-{last}"])
         for seed in named_seeds():
             count(tally, f"sim {variant}, seed {seed}", [program, "--seeds", f"{seed}-{seed}"])
 

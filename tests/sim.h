@@ -191,6 +191,7 @@ void requests_free(struct sim *s);
 void request_step(struct sim *s, uint32_t h); /* at that host, or at any: plan.hosts */
 void request_list(struct sim *s, uint32_t h, uint32_t about);
 void request_remove_for_ever(struct sim *s, uint32_t about);
+bool request_answered(struct sim *s, uint32_t h, uint64_t token, const struct answer *a);
 void request_arrives(struct sim *s, uint32_t h, uint32_t id);
 void requests_across(struct sim *s, uint32_t hosts); /* of both sides of a cut */
 void requests_heal(struct sim *s, uint32_t stays_dead);
@@ -288,6 +289,8 @@ void check_booted(struct sim *s, uint32_t h);
 void check_before_death(struct sim *s, uint32_t h); /* who has what now decides what may be lost */
 void check_turn(struct sim *s, uint32_t h);
 void check_cut(struct sim *s, uint32_t from, uint32_t to); /* something was cut or healed there */
+void check_begins(struct sim *s, uint32_t h);              /* a write, or answers a read */
+
 /* An answer other than 503, its metadata and the version it told of (WRITE_NONE: none). `here`: it
  * was found in the store of this very node. */
 void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct metadata *m,

@@ -112,7 +112,7 @@ static void plan_maps(struct sim *s) {
     bool mild = base_chance(&s->base, 333);
     plan_newcomers(s);
     uint32_t founders = p->hosts - (uint32_t)__builtin_popcount(p->newcomers);
-    uint32_t most = mild ? founders / NODE_SHARD_NODES_MIN : founders;
+    uint32_t most = mild ? founders / CHANGE_SHARD_NODES_MIN : founders;
     p->shard_count = PICK(s, 0, 1, 2, 2, 3);
     if (p->shard_count > most) p->shard_count = most;
     p->requests = (uint32_t)base_below(&s->base, 1u << REQUESTS) | 1u << REQUEST_RESHARD;

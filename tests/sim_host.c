@@ -244,8 +244,10 @@ static void on_item(struct sim *s, struct host *host, const struct net_item *ite
 static void take_answers(struct sim *s, struct host *host) {
     uint64_t token;
     struct answer answer;
-    while (node_take_answer(host->node, &token, &answer))
-        client_answered(s, host->index, token, &answer);
+    while (node_take_answer(host->node, &token, &answer)) {
+        if (!request_answered(s, host->index, token, &answer))
+            client_answered(s, host->index, token, &answer);
+    }
 }
 
 static void begin_turn(struct sim *s, struct host *host) {

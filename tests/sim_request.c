@@ -8,10 +8,11 @@
 
 #include <stdlib.h>
 
-#define ACROSS_US     (1500 * MS) /* requests on both sides come within that of a cut */
-#define ACROSS_MAX    3           /* on each side */
-#define LIST_AGAIN_US (2 * S)     /* one at a time: who was struck off is listed again after this */
-#define REMOVE_US     (1500 * MS) /* after the heal; by then it is known who stays dead */
+#define REQUEST_TOKENS ((uint64_t)1 << 62) /* tokens from here on are of requests */
+#define ACROSS_US      (1500 * MS)         /* requests on both sides come within that of a cut */
+#define ACROSS_MAX     3                   /* on each side */
+#define LIST_AGAIN_US  (2 * S) /* one at a time: who was struck off is listed again after this */
+#define REMOVE_US      (1500 * MS) /* after the heal; by then it is known who stays dead */
 
 void requests_free(struct sim *s) {
     free(s->requests.list);
@@ -48,22 +49,43 @@ bool request_is_introduced(const struct sim *s, uint32_t h, uint32_t o) {
 
 /* ---- Arriving ---- */
 
-static const char *reshard(struct sim *s, const struct request *q) {
-    switch (node_reshard(s->hosts[q->host].node, q->shards)) {
+static const char *name_of(enum node_status status) {
+    switch (status) {
     case NODE_RESHARDED: return "resharded";
-    case NODE_RESHARD_TOO_FEW_NODES: return "too few nodes";
+    case NODE_TOO_FEW_NODES: return "too few nodes";
+    case NODE_SUPERSEDED: return "superseded";
+    case NODE_JOINED: return "added";
+    case NODE_NOT_IN_VIEW: return "not in view";
+    case NODE_NO_SHARD: return "no such shard";
+    case NODE_OTHER_SHARD: return "in another shard";
     default: return "not now";
     }
 }
 
+static uint64_t token_of(const struct sim *s, const struct request *q) {
+    return REQUEST_TOKENS + (uint64_t)(q - s->requests.list);
+}
+
+bool request_answered(struct sim *s, uint32_t h, uint64_t token, const struct answer *a) {
+    if (token < REQUEST_TOKENS) return false;
+    base_trace(&s->base, h, "n%u answers request #%u: %s", h, (uint32_t)(token - REQUEST_TOKENS),
+               name_of(a->status));
+    return true;
+}
+
+static const char *reshard(struct sim *s, const struct request *q) {
+    struct answer a;
+    struct node *n = s->hosts[q->host].node;
+    enum node_taken taken = node_reshard(n, token_of(s, q), q->shards, &a);
+    return taken == NODE_PARKED ? "begun" : name_of(a.status);
+}
+
 static const char *add_member(struct sim *s, const struct request *q) {
     const struct address *about = &s->hosts[q->about].address;
-    switch (node_add_member(s->hosts[q->host].node, q->shards, about)) {
-    case NODE_JOINED: return "added";
-    case NODE_JOIN_NOT_IN_VIEW: return "not in view";
-    case NODE_JOIN_OTHER_SHARD: return "in another shard";
-    default: return "not now";
-    }
+    struct answer a;
+    struct node *n = s->hosts[q->host].node;
+    enum node_taken taken = node_add_member(n, token_of(s, q), q->shards, about, &a);
+    return taken == NODE_PARKED ? "begun" : name_of(a.status);
 }
 
 /* For ever: if it does not work, the dead one has to come back, since others may wait for it. */

@@ -1066,7 +1066,7 @@ static void apply(struct model *m, uint32_t replica, uint32_t number) {
 }
 
 /* The next write of one origin, if it may come. */
-static bool deliver_next(struct model *m, uint32_t replica, uint32_t origin) {
+static bool model_deliver_next(struct model *m, uint32_t replica, uint32_t origin) {
     uint32_t n = m->delivered[replica].n[origin];
     if (origin == replica || n == m->delivered[origin].n[origin]) return false;
     uint32_t number = m->by_origin[origin][n];
@@ -1082,7 +1082,7 @@ static void deliver_all(struct model *m) {
         moved = false;
         for (uint32_t r = 0; r < REPLICAS; r++)
             for (uint32_t origin = 0; origin < REPLICAS; origin++)
-                while (deliver_next(m, r, origin))
+                while (model_deliver_next(m, r, origin))
                     moved = true;
     }
 }
@@ -1151,7 +1151,7 @@ static void model_step(struct model *m, uint64_t renew_one_in) {
     for (int i = 0; i < DELIVERIES; i++) {
         uint32_t to = (uint32_t)kit_below(&m->random, REPLICAS);
         uint32_t from = (uint32_t)kit_below(&m->random, REPLICAS);
-        deliver_next(m, to, from);
+        model_deliver_next(m, to, from);
     }
     m->steps++;
     if (chance(m, renew_one_in)) model_renew(m, s);
