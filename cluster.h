@@ -43,6 +43,9 @@ struct cluster {
     struct map *next; /* greater, and not adopted yet; or NULL */
     bool is_decided;
     uint32_t shard; /* of this node in `map`, or SHARD_NONE */
+
+    /* For whoever owns this: WIRE_OP and WIRE_ANSWER, of peers that are up. False: nonsense. */
+    bool (*on_operation)(struct cluster *c, struct link *l, const struct wire_frame *f);
 };
 
 void cluster_init(struct cluster *c, const struct cluster_config *config, uint64_t now_ms);

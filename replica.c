@@ -351,6 +351,7 @@ bool replica_is_alone(const struct replica *r) {
 uint32_t replica_actor(struct replica *r) {
     if (r->actor == ACTOR_NONE) {
         r->actor = actors_learn(r->actors, r->random64(), &r->peers->self, r->boot, r->group);
+        r->peers->rows_due = true; /* introduces it to all, who may meet its name at once */
     }
     return r->actor;
 }

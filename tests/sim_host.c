@@ -59,6 +59,7 @@ void host_start(struct sim *s, uint32_t h) {
         .view_count = s->plan.hosts,
         .shard_count = s->plan.shard_count,
         .park_ms = s->plan.park_ms,
+        .forward_ms = 2500,
         .readmit_ms = s->plan.readmit_ms,
         .cluster = SLICE("sim"),
         .ring_writes_max = s->plan.ring_writes_max,
