@@ -26,7 +26,7 @@ COMPILE  := $(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -MMD -MP $(CFLAGS)
 
 # Core: pure, no socket, clock, file or random source. Shell: what touches the machine.
 CORE    := bytes hash utf8 json http address vclock metadata notes frame shard store wire part row link peer \
-           kept under_way replica catchup cluster wire_op forward guests parked node listing metrics api
+           kept under_way replica catchup cluster wire_op forward guests parked pairs node listing metrics api
 EDGE    := log sock reactor resolve links server config startup
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 

@@ -281,12 +281,12 @@ static enum api_outcome handle_key(struct api *api, const struct api_request *re
     return ask_node(api, request, &op, reply);
 }
 
-bool api_take_answer(struct api *api, uint64_t *token, struct reply *reply) {
-    struct answer answer;
-    if (!node_take_answer(api->node, token, &answer)) return false;
+enum api_taken api_take_answer(struct api *api, uint64_t *token, struct reply *reply) {
+    if (!node_take_answer(api->node, token, &api->chunk)) return API_NOTHING;
+    if (api->chunk.kind == OP_LIST) return API_CHUNK;
     reply->content_type = TYPE_JSON;
-    put_answer(api, &answer, reply);
-    return true;
+    put_answer(api, &api->chunk, reply);
+    return API_REPLY;
 }
 
 /* ---- GET /kvs ---- */
@@ -325,7 +325,7 @@ static enum api_outcome handle_listing(struct api *api, const struct api_request
     const char *error = read_query(api, query, &q);
     if (error != NULL) return answer_error(reply, 400, error);
     reply->status = 200;
-    reply->listing = listing_create(&q);
+    reply->listing = listing_create(&q, request->token);
     return API_STREAMS;
 }
 

@@ -3,7 +3,7 @@
  * Pure: it talks to the node and to memory. Most requests are answered at once; an operation on a
  * key may have to wait for its dependencies, and a write for its second copy: then its answer is
  * fetched with api_take_answer(). A listing is answered piece by piece, which is the caller's to
- * drive.
+ * drive; what it asks of other nodes comes from api_take_answer(), too.
  */
 #ifndef KVS_API_H
 #define KVS_API_H
@@ -21,6 +21,7 @@ struct api {
     const struct server_stats *stats; /* borrowed; for /metrics */
     struct buffer scratch;            /* owned; a decoded key or query */
     struct claim claim;               /* owned; the metadata of the request in hand */
+    struct answer chunk;              /* API_CHUNK: for listing_take() */
 };
 
 void api_init(struct api *api, struct node *node, const struct server_stats *stats);
@@ -57,8 +58,12 @@ uint64_t api_lane(struct api *api, enum http_method method, struct slice target)
 enum api_outcome api_handle(struct api *api, const struct api_request *request,
                             struct reply *reply);
 
-/* The next waiting request that has ended, if any. */
-bool api_take_answer(struct api *api, uint64_t *token, struct reply *reply);
+enum api_taken {
+    API_NOTHING,
+    API_REPLY, /* a waiting request has ended */
+    API_CHUNK, /* what a listing waits for; borrowed until the next call that takes the node */
+};
+enum api_taken api_take_answer(struct api *api, uint64_t *token, struct reply *reply);
 
 /* Answers that are made before there is a request to route. */
 void api_put_error(struct reply *reply, int status, const char *error);

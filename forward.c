@@ -410,6 +410,7 @@ bool forward_take(struct forward *f, bool of_guests, uint64_t *token, struct ans
         .kind = s->op.kind,
         .status = s->status,
         .shard = s->shard,
+        .slot = s->slot,
         .value = s->answer.value,
         .metadata_text = s->answer.metadata.len > 0 ? s->answer.metadata : s->claim,
         .missing = s->answer.missing,

@@ -18,7 +18,7 @@ static void put_metric(struct buffer *out, const char *name, const char *type, c
     buffer_put_char(out, '\n');
 }
 
-static const char *const OP_NAMES[OP_KINDS] = {"get", "put", "delete", "count"};
+static const char *const OP_NAMES[OP_KINDS] = {"get", "put", "delete", "count", "list"};
 
 static const char *const STATUS_NAMES[NODE_STATUSES] = {
     [NODE_FOUND] = "found",

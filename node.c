@@ -23,6 +23,7 @@
 #include <stdlib.h>
 
 #include "guests.h"
+#include "pairs.h"
 
 #define LANE_HERE 1 /* writes that this node serves; the lanes of others are their boots */
 
@@ -301,12 +302,28 @@ static enum node_status serve_count(struct node *n, struct answer *a) {
     return NODE_FOUND;
 }
 
+static enum node_status serve_list(struct node *n, const struct serving *g, struct answer *a) {
+    struct pairs_query q;
+    struct slots owned = {0};
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
+        if (node_owns_slot(n, slot)) slots_add(&owned, slot);
+    }
+    if (!pairs_read_query(g->op->value, &q)) return NODE_CANNOT_FORWARD; /* of another version */
+    q.slot = g->place.slot;
+    q.after = g->op->key;
+    n->value.len = 0;
+    pairs_put_chunk(&n->value, n->cluster.store, &owned, &q);
+    a->value = buffer_slice(&n->value);
+    return NODE_FOUND;
+}
+
 static enum node_status serve(struct node *n, const struct serving *g, struct answer *a) {
     switch (g->op->kind) {
     case OP_GET: return serve_get(g, a);
     case OP_PUT: return serve_put(n, g);
     case OP_DELETE: return serve_delete(n, g);
     case OP_COUNT: return serve_count(n, a);
+    case OP_LIST: return serve_list(n, g, a);
     case OP_KINDS: break;
     }
     assert(false && "an operation of no kind");
@@ -351,6 +368,7 @@ static bool attempt(struct node *n, struct serving *g, struct answer *a) {
         .lane = LANE_HERE,
         .metadata_text = op->claim->text,
     };
+    a->slot = g->place.slot;
     a->shard = n->cluster.map->shard_of_slot[g->place.slot];
     if (!n->cluster.is_decided || (a->shard == n->cluster.shard && !n->replica->synced)) {
         return false;
@@ -535,11 +553,11 @@ void node_cancel(struct node *n, uint64_t token) {
     replica_cancel(n->replica, token);
     under_way_cancel(n->done[0].first, token);
     forward_cancel(&n->forward, token);
-    for (struct parked **link = &n->parking.first; *link != NULL; link = &(*link)->next) {
-        if ((*link)->errand.token == token) {
+    for (struct parked **link = &n->parking.first; *link != NULL;) {
+        if ((*link)->errand.token == token)
             free(parking_remove(&n->parking, link));
-            return;
-        }
+        else
+            link = &(*link)->next;
     }
 }
 
@@ -651,6 +669,10 @@ uint32_t node_shard(const struct node *n) {
 
 bool node_owns_slot(const struct node *n, uint32_t slot) {
     return n->cluster.map->shard_of_slot[slot] == n->cluster.shard;
+}
+
+bool node_serves_slot(const struct node *n, uint32_t slot) {
+    return node_owns_slot(n, slot) && node_ready(n);
 }
 
 enum node_joined node_add_member(struct node *n, uint32_t shard, const struct address *address) {

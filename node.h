@@ -90,8 +90,7 @@ void node_link_sent(struct node *n, struct link *l, size_t bytes); /* that much 
 /* What the shell has to do next, if anything: asked after each step. */
 bool node_take_order(struct node *n, struct link_order *order);
 
-/* The process stops: says goodbye to the peers. */
-void node_stop(struct node *n);
+void node_stop(struct node *n); /* says goodbye to the peers */
 
 /* ---- View and shards ---- */
 
@@ -104,6 +103,7 @@ enum node_removed node_view_remove(struct node *n, const struct address *address
 const struct map *node_map(const struct node *n);
 uint32_t node_shard(const struct node *n); /* of this node, or SHARD_NONE */
 bool node_owns_slot(const struct node *n, uint32_t slot);
+bool node_serves_slot(const struct node *n, uint32_t slot); /* and is ready */
 
 enum node_joined {
     NODE_JOINED,

@@ -10,6 +10,7 @@ enum op_kind {
     OP_PUT,
     OP_DELETE,
     OP_COUNT, /* the live keys of the shard that owns `slot` */
+    OP_LIST,  /* pairs of that shard, from `slot` on: pairs.h */
     OP_KINDS,
 };
 
@@ -25,11 +26,11 @@ static inline bool op_has_key(enum op_kind kind) {
 
 struct op {
     enum op_kind kind;
-    struct slice key;    /* if it has one: not empty, UTF-8, at most STORE_KEY_BYTES_MAX */
-    struct slice value;  /* OP_PUT: JSON text */
+    struct slice key;   /* UTF-8, 1 to STORE_KEY_BYTES_MAX bytes; OP_LIST: behind which, or empty */
+    struct slice value; /* OP_PUT: JSON text; OP_LIST: limit and prefix */
     struct claim *claim; /* what the client has seen; becomes what it has now seen */
     uint64_t stream;     /* writes of one stream take effect in their order; 0: of none */
-    uint32_t slot;       /* if it has no key */
+    uint32_t slot;       /* of those that are not on a key */
 };
 
 /* What a node knows of an operation besides what it says. */
@@ -60,7 +61,8 @@ struct answer {
     enum node_status status;
     uint64_t lane;                   /* NODE_UNDER_WAY: see node_lane() */
     uint32_t shard;                  /* that it was for */
-    struct slice value;              /* NODE_FOUND; of OP_COUNT: decimal */
+    uint32_t slot;                   /* of the operation */
+    struct slice value;              /* NODE_FOUND; of OP_COUNT: decimal; of OP_LIST: a chunk */
     const struct metadata *metadata; /* what the client has now seen; NULL: that, as text: */
     struct slice metadata_text;      /* what it sent, or what another node has answered */
     struct slice missing;            /* NODE_NOT_YET: items of a JSON array */

@@ -115,6 +115,8 @@ struct conn {
     size_t out_sent;
     size_t unsent;           /* what the kernel held of it when the deadline was set */
     struct listing *listing; /* CONN_STREAMING; owned */
+    uint64_t listing_token;  /* by which the node knows it */
+    bool listing_waits;      /* for a chunk of another node */
     struct queue *queue;     /* NULL: empty; owned */
 };
 
@@ -226,7 +228,7 @@ static void conn_free(struct conn *c) {
     sock_close(&c->sock);
     buffer_free(&c->in);
     buffer_free(&c->out);
-    if (c->listing != NULL) listing_free(c->listing);
+    if (c->listing != NULL) listing_free(c->listing, s->api.node);
     free(c);
     if (s->stopping && s->stats.connections_open == 0) reactor_stop(s->reactor);
 }
@@ -414,6 +416,8 @@ static void begin_exchange(struct conn *c, const char *bytes) {
     case API_STREAMS:
         c->state = CONN_STREAMING;
         c->listing = s->reply.listing;
+        c->listing_token = request.token;
+        c->listing_waits = false;
         if (c->client_1_0) c->keep_alive = false; /* the end of the body is the end of file */
         put_head(c);
         break;
@@ -421,7 +425,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
 }
 
 static void end_listing(struct conn *c) {
-    listing_free(c->listing);
+    listing_free(c->listing, c->server->api.node);
     c->listing = NULL;
     finish_exchange(c);
 }
@@ -435,7 +439,10 @@ static void put_piece(struct conn *c) {
         return;
     }
     piece->len = 0;
-    bool more = listing_fill(c->listing, s->api.node, piece, PIECE_BYTES);
+    enum listing_state state = listing_fill(c->listing, s->api.node, piece, PIECE_BYTES);
+    bool more = state != LISTING_DONE;
+    c->listing_waits = state == LISTING_WAITS;
+    if (piece->len == 0) return; /* the empty chunk is the last one */
     if (c->client_1_0) {
         buffer_put(&s->output, buffer_slice(piece));
     } else {
@@ -599,7 +606,7 @@ static bool send_kept(struct conn *c) {
 static bool go_on(struct conn *c) {
     if (c->out.len > 0) return true; /* the client has answers to take first */
     if (c->unparsed && c->state == CONN_READING) take_requests(c, c->in.at, c->in.len);
-    if (c->state == CONN_STREAMING) put_piece(c);
+    if (c->state == CONN_STREAMING && !c->listing_waits) put_piece(c);
     return send_output(c);
 }
 
@@ -613,7 +620,8 @@ static void settle(struct conn *c) {
         set_deadline(c, c->server->stopping ? LINGER_STOP_MS : LINGER_MS);
     }
     bool takes_requests = c->state == CONN_READING && queue_has_room(c->queue);
-    bool more_to_make = c->state == CONN_STREAMING || (takes_requests && c->unparsed);
+    bool more_to_make =
+        (c->state == CONN_STREAMING && !c->listing_waits) || (takes_requests && c->unparsed);
     bool at_rest = c->state == CONN_READING && !sending && !c->unparsed;
     if (c->peer_done && ((at_rest && c->queue == NULL) || c->state == CONN_DRAINING)) {
         conn_free(c);
@@ -677,13 +685,28 @@ static void on_conn_timer(struct timer *t) {
 
 /* ---- The end of a turn ---- */
 
+/* The listing goes on in the next turn. */
+static void give_chunk(struct server *s, uint64_t token) {
+    struct conn *c = conn_of_token(s, token);
+    if (c == NULL || c->state != CONN_STREAMING || c->listing_token != token) return;
+    listing_take(c->listing, &s->api.chunk);
+    c->listing_waits = false;
+    if (c->out.len == 0) set_deadline(c, s->config.idle_ms);
+    settle(c);
+}
+
 /* Fetches what the node has answered; the connections concerned are put into s->answered. */
 static void take_answers(struct server *s) {
     uint64_t token;
     for (;;) {
         s->reply.body.len = 0;
         s->reply.allow = NULL;
-        if (!api_take_answer(&s->api, &token, &s->reply)) return;
+        enum api_taken taken = api_take_answer(&s->api, &token, &s->reply);
+        if (taken == API_NOTHING) return;
+        if (taken == API_CHUNK) {
+            give_chunk(s, token);
+            continue;
+        }
         struct conn *c = conn_of_token(s, token);
         struct exchange *e = c == NULL ? NULL : queue_find(c->queue, token);
         if (e == NULL) continue; /* the client has gone */

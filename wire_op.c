@@ -35,10 +35,12 @@ enum { /* of an ANSWER */
 };
 
 /* These numbers are on the wire. */
-_Static_assert(OP_GET == 0 && OP_PUT == 1 && OP_DELETE == 2 && OP_COUNT == 3, "docs/wire.md");
+_Static_assert(OP_GET == 0 && OP_PUT == 1 && OP_DELETE == 2 && OP_COUNT == 3 && OP_LIST == 4,
+               "docs/wire.md");
 _Static_assert(NODE_FOUND == 0 && NODE_NO_KEY == 4 && NODE_OUTCOME_UNKNOWN == 8, "docs/wire.md");
 _Static_assert(NODE_STATUSES == 9, "docs/wire.md");
 
+#define LIST_BYTES_MIN 4 /* a limit; then a prefix */
 #define BODY_BYTES_MAX (WIRE_FRAME_BYTES_MAX - WIRE_HEAD_BYTES)
 
 /* Takes a text of that length from *at, which is known to have it. */
@@ -59,6 +61,8 @@ static bool is_op(const struct wire_op *m) {
     case OP_DELETE: return has_key && !has_value;
     case OP_PUT: return has_key && has_value;
     case OP_COUNT: return m->key.len == 0 && !has_value && !has_claim;
+    case OP_LIST:
+        return (has_key || m->key.len == 0) && m->value.len >= LIST_BYTES_MIN && !has_claim;
     case OP_KINDS: break;
     }
     return false;

@@ -7,7 +7,7 @@
  *   0 raw bytes     1 actor       2 row         3 write       4 ack       5 pull
  *   6 slot begins   7 version     8 slot ends   9 map ask    10 time      11 a client's PUT
  *  12 a stranger calls with raw bytes          13 the link breaks, and is made again
- *  14 op          15 answer      16 a client's GET of a key
+ *  14 op          15 answer      16 a client's GET of a key         17 and of all
  *
  * One that begins with the byte 255 has two shards: the peer is asked for the keys of the other.
  */
@@ -191,9 +191,12 @@ static void stranger(struct site *s) {
 
 static void put_op(struct site *s) {
     uint8_t shape = next(s);
-    struct wire_op m = {.id = next(s), .stream = shape >> 6, .hops = shape >> 2 & 3, .ms = 500};
-    m.kind = (enum op_kind)((shape & 3) % OP_KINDS);
-    if (op_has_key(m.kind)) {
+    struct wire_op m = {.id = next(s), .stream = shape >> 6, .hops = shape >> 4 & 3, .ms = 500};
+    m.kind = (enum op_kind)((shape & 7) % OP_KINDS);
+    if (m.kind == OP_LIST) {
+        m.value = SLICE("\0\0\0\2");
+        m.slot = next(s);
+    } else if (op_has_key(m.kind)) {
         m.key = slice_of(keys[next(s) & 3]);
         m.slot = (uint16_t)shard_slot(m.key);
         if (m.kind == OP_PUT) m.value = SLICE("3");
@@ -220,6 +223,15 @@ static void client_gets(struct site *s) {
     claim_free(&claim);
 }
 
+/* What a listing would ask for. */
+static void client_lists(struct site *s) {
+    struct claim claim = {0};
+    struct answer answer;
+    struct op op = {.kind = OP_LIST, .value = SLICE("\0\0\0\2"), .claim = &claim};
+    op.slot = next(s);
+    if (node_submit(s->n, ++s->tokens, &op, &answer) == NODE_ANSWERED) s->answers++;
+}
+
 static void client_puts(struct site *s) {
     struct claim claim = {0};
     struct answer answer;
@@ -230,7 +242,7 @@ static void client_puts(struct site *s) {
 }
 
 static void command(struct site *s) {
-    switch (next(s) % 17) {
+    switch (next(s) % 18) {
     case 0: buffer_put(&s->stream, next_bytes(s, 255)); break;
     case 1: put_actor(s, next(s)); break;
     case 2: put_row(s); break;
@@ -251,6 +263,7 @@ static void command(struct site *s) {
     case 14: put_op(s); break;
     case 15: put_answer(s); break;
     case 16: client_gets(s); break;
+    case 17: client_lists(s); break;
     }
     feed(s);
 }

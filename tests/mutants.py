@@ -53,11 +53,11 @@ TARGETS = ["sim-build", *(f"build/sim/tests/{name}" for name in STORIES)]
 MUTANTS = [
     # ---- What clients know: node.c, metadata.c, cluster.c ----
     ("reads do not check dependencies", "node.c",
-     "if (!covers(n, op->claim, g.place.slot)) {",
-     "if (op->kind != OP_GET && !covers(n, op->claim, g.place.slot)) {"),
+     "if (!covers(n, op->claim, g->place.slot)) {",
+     "if (op->kind != OP_GET && !covers(n, op->claim, g->place.slot)) {"),
     ("writes do not check dependencies", "node.c",
-     "if (!covers(n, op->claim, g.place.slot)) {",
-     "if (op->kind == OP_GET && !covers(n, op->claim, g.place.slot)) {"),
+     "if (!covers(n, op->claim, g->place.slot)) {",
+     "if (op->kind == OP_GET && !covers(n, op->claim, g->place.slot)) {"),
     ("a map that is not known is no obstacle", "node.c",
      "if (!cluster_knows_map(&n->cluster, c->metadata.maps[i])) {",
      "if (false) {"),

@@ -46,9 +46,10 @@ static void site_free(struct site *s) {
 }
 
 static void read_listing(struct site *s) {
-    while (listing_fill(s->reply.listing, s->n, &s->reply.body, s->reply.body.len + 1))
+    while (listing_fill(s->reply.listing, s->n, &s->reply.body, s->reply.body.len + 1) ==
+           LISTING_MORE)
         continue;
-    listing_free(s->reply.listing);
+    listing_free(s->reply.listing, s->n);
     s->reply.listing = NULL;
 }
 

@@ -2,6 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../json.h"
+#include "../listing.h"
 #include "net.h"
 
 /* ---- A group with shards ---- */
@@ -171,6 +173,173 @@ static void keys_are_counted_in_every_shard(void) {
     CHECK_U64(count_at(&net, 0, 1), odd);
     kill_node(&net, 3);
     CHECK_U64(count_at(&net, 0, 1), UINT64_MAX);
+    end(&net);
+}
+
+/* ---- Listings ---- */
+
+/* One GET /kvs at a node; `between` is called whenever it waits. */
+static struct buffer list_at(struct net *net, unsigned i, struct listing_query query,
+                             void (*between)(struct net *net)) {
+    struct listing *l = listing_create(&query, 7);
+    struct buffer text = {0};
+    struct answer a;
+    uint64_t token;
+    int ms = 0;
+    for (enum listing_state state = LISTING_MORE; state != LISTING_DONE && ms < 10000;) {
+        state = listing_fill(l, net->nodes[i], &text, text.len + 1000);
+        if (state != LISTING_WAITS) continue;
+        if (between != NULL) between(net);
+        turn(net);
+        bool any = false;
+        for (; node_take_answer(net->nodes[i], &token, &a); any = true) {
+            if (CHECK(a.kind == OP_LIST && token == 7)) listing_take(l, &a);
+        }
+        if (!any) pass(net, 10);
+        ms += any ? 0 : 10;
+    }
+    CHECK(ms < 10000);
+    listing_free(l, net->nodes[i]);
+    return text;
+}
+
+/* Checks the order and counts the pairs; the rest of the text must be `tail`. */
+static unsigned check_listing(struct buffer *text, const char *tail) {
+    struct json_reader r = json_reader_of(buffer_slice(text));
+    struct slice name, value;
+    unsigned pairs = 0;
+    uint32_t slot = 0;
+    json_enter_object(&r);
+    CHECK(json_guess_member(&r, SLICE("\"kvs\":")) && json_enter_object(&r));
+    for (; json_next_member(&r, &name); pairs++) {
+        CHECK(shard_slot(name) >= slot);
+        slot = shard_slot(name);
+        CHECK(json_read_value(&r, &value));
+    }
+    struct slice rest = {r.at, (size_t)(r.end - r.at)};
+    CHECK_TEXT(rest, tail);
+    buffer_free(text);
+    return pairs;
+}
+
+static struct net with_pairs(unsigned nodes, unsigned pairs, size_t value_len) {
+    struct net net = ready_sharded(nodes);
+    char *value = calloc(1, value_len + 1);
+    memset(value, '1', value_len);
+    for (unsigned k = 0; k < pairs; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%u", k);
+        CHECK(put(&net, k % nodes, key, value, "").status == NODE_CREATED);
+    }
+    free(value);
+    pass(&net, 300);
+    return net;
+}
+
+#define COMPLETE ",\"next\":null,\"complete\":true,\"unreachable\":[]}"
+
+static void every_node_lists_all_shards_in_order(void) {
+    struct net net = with_pairs(4, 300, 10);
+    struct buffer first = list_at(&net, 0, (struct listing_query){0}, NULL);
+    for (unsigned i = 1; i < 4; i++) {
+        struct buffer text = list_at(&net, i, (struct listing_query){0}, NULL);
+        CHECK_SLICE(buffer_slice(&text), buffer_slice(&first));
+        buffer_free(&text);
+    }
+    CHECK_U64(check_listing(&first, COMPLETE), 300);
+    struct listing_query query = {.prefix = SLICE("k1")};
+    struct buffer text = list_at(&net, 3, query, NULL);
+    CHECK_U64(check_listing(&text, COMPLETE), 111);
+    for (unsigned i = 0; i < 4; i++)
+        CHECK(stats(&net, i)->now == 0 && stats(&net, i)->bytes == 0);
+    end(&net);
+}
+
+static void pages_of_all_shards_are_the_whole(void) {
+    struct net net = with_pairs(4, 100, 1);
+    struct buffer after = {0};
+    unsigned pairs = 0;
+    for (bool more = true; more && pairs <= 100;) {
+        struct listing_query query = {.after = buffer_slice(&after), .limit = 7};
+        struct buffer text = list_at(&net, 2, query, NULL);
+        const char *next = memmem(text.at, text.len, "\"next\":", 7);
+        struct json_reader r =
+            json_reader_of((struct slice){next + 7, text.len - (size_t)(next + 7 - text.at)});
+        struct slice inside;
+        more = json_peek(&r) == '"' && json_read_string(&r, &inside);
+        after.len = 0;
+        if (more) json_unescape(inside, &after);
+        r = json_reader_of(buffer_slice(&text));
+        json_enter_object(&r);
+        CHECK(json_guess_member(&r, SLICE("\"kvs\":")) && json_enter_object(&r));
+        for (; json_next_member(&r, &inside); pairs++)
+            json_skip(&r);
+        buffer_free(&text);
+    }
+    CHECK_U64(pairs, 100);
+    buffer_free(&after);
+    end(&net);
+}
+
+static void a_listing_of_many_chunks_has_everything(void) {
+    struct net net = ready_sharded(4);
+    size_t len = 20000;
+    char *value = bytes_alloc(len);
+    memset(value, '1', len);
+    for (unsigned k = 0; k < 60; k++) {
+        char key[16];
+        struct answer a;
+        uint64_t token;
+        snprintf(key, sizeof key, "k%u", k);
+        struct op op = {.kind = OP_PUT, .key = slice_of(key), .value = {value, len}};
+        submit_as(&net, 0, 1, op, "", &a);
+        turn(&net);
+        CHECK(node_take_answer(net.nodes[0], &token, &a) && a.status == NODE_CREATED);
+    }
+    free(value);
+    uint64_t before = stats(&net, 0)->sent[OP_LIST];
+    struct buffer text = list_at(&net, 0, (struct listing_query){0}, NULL);
+    CHECK(text.len > 60 * len);
+    CHECK_U64(check_listing(&text, COMPLETE), 60);
+    uint64_t chunks = stats(&net, 0)->sent[OP_LIST] - before;
+    CHECK(chunks >= 6 && chunks <= 12);
+    end(&net);
+}
+
+static void kill_the_first_owner(struct net *net) {
+    if (net->nodes[1] != NULL) kill_node(net, 1);
+}
+
+static void a_listing_survives_the_death_of_whom_it_asked(void) {
+    struct net net = with_pairs(4, 200, 10);
+    struct buffer text = list_at(&net, 0, (struct listing_query){0}, kill_the_first_owner);
+    CHECK_U64(check_listing(&text, COMPLETE), 200);
+    end(&net);
+}
+
+static void shards_that_nobody_can_be_asked_about_are_left_out_and_named(void) {
+    struct net net = with_pairs(4, 200, 10);
+    uint64_t odd = count_at(&net, 0, 1);
+    kill_node(&net, 1);
+    kill_node(&net, 3);
+    pass(&net, 100);
+    struct buffer text = list_at(&net, 0, (struct listing_query){0}, NULL);
+    CHECK_U64(check_listing(&text, ",\"next\":null,\"complete\":false,\"unreachable\":[\"s1\"]}"),
+              200 - odd);
+    end(&net);
+}
+
+static void a_listing_that_is_given_up_asks_no_more(void) {
+    struct net net = with_pairs(4, 20, 1);
+    struct buffer text = {0};
+    struct listing *l = listing_create(&(struct listing_query){0}, 7);
+    net.cut[1][0] = true;
+    CHECK(listing_fill(l, net.nodes[0], &text, 1000) == LISTING_WAITS);
+    turn(&net);
+    CHECK_U64(stats(&net, 0)->now, 1);
+    listing_free(l, net.nodes[0]);
+    CHECK_U64(stats(&net, 0)->now, 0);
+    buffer_free(&text);
     end(&net);
 }
 
@@ -530,6 +699,12 @@ int main(void) {
     RUN(a_dependency_is_waited_for_at_the_owner_and_then_named);
     RUN(different_nodes_ask_different_owners);
     RUN(keys_are_counted_in_every_shard);
+    RUN(every_node_lists_all_shards_in_order);
+    RUN(pages_of_all_shards_are_the_whole);
+    RUN(a_listing_of_many_chunks_has_everything);
+    RUN(a_listing_survives_the_death_of_whom_it_asked);
+    RUN(shards_that_nobody_can_be_asked_about_are_left_out_and_named);
+    RUN(a_listing_that_is_given_up_asks_no_more);
     RUN(a_read_is_asked_again_when_its_target_dies);
     RUN(a_write_whose_target_dies_is_unknown_and_not_repeated);
     RUN(a_write_that_has_not_begun_to_leave_goes_to_another_owner);

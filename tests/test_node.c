@@ -947,6 +947,7 @@ static enum node_status expected(enum op_kind kind, bool exists) {
     case OP_PUT: return exists ? NODE_REPLACED : NODE_CREATED;
     case OP_DELETE: return exists ? NODE_DELETED : NODE_NO_KEY;
     case OP_COUNT:
+    case OP_LIST:
     case OP_KINDS: break;
     }
     return NODE_STATUSES;

@@ -394,7 +394,11 @@ static struct wire_op draw_op(struct kit_random *r, struct buffer *text) {
     m.hops = (uint8_t)kit_next(r);
     m.slot = (uint16_t)kit_below(r, SHARD_SLOTS);
     buffer_reserve(text, 1000);
-    if (!op_has_key(m.kind)) return m;
+    if (m.kind == OP_COUNT) return m;
+    if (m.kind == OP_LIST) {
+        m.value = draw_more(r, text, 4, 200);
+        return m;
+    }
     m.key = draw_more(r, text, 1, STORE_KEY_BYTES_MAX);
     m.slot = (uint16_t)shard_slot(m.key);
     m.claim = draw_more(r, text, 0, 200);
@@ -875,10 +879,13 @@ static void an_operation_has_what_its_kind_needs(void) {
         kit_note("kind %u", kind);
         for (size_t key_len = 0; key_len <= STORE_KEY_BYTES_MAX + 1; key_len++) {
             bool fits = key_len > 0 && key_len <= STORE_KEY_BYTES_MAX;
-            CHECK(reads_op_of(kind, key_len, kind == OP_PUT, 0, 0) ==
-                  (has_key ? fits : kind == OP_COUNT && key_len == 0));
+            size_t value_len = kind == OP_PUT ? 1 : kind == OP_LIST ? 4 : 0;
+            bool may_be_empty = kind == OP_COUNT || kind == OP_LIST;
+            bool may_be_there = has_key || kind == OP_LIST;
+            CHECK(reads_op_of(kind, key_len, value_len, 0, 0) ==
+                  (key_len == 0 ? may_be_empty : fits && may_be_there));
         }
-        CHECK(reads_op_of(kind, has_key, kind != OP_PUT, 0, 0) == false);
+        CHECK(!reads_op_of(kind, has_key, kind == OP_LIST ? 3 : kind != OP_PUT, 0, 0));
         CHECK(reads_op_of(kind, has_key, kind == OP_PUT, 2, 0) == has_key);
         CHECK(!reads_op_of(kind, has_key, kind == OP_PUT, 0, SHARD_SLOTS));
         CHECK(!has_key || !reads_op_of(kind, 1, kind == OP_PUT, 0, 1)); /* of another key */
