@@ -38,6 +38,7 @@
  *                                             CONN_CLOSING -----------> CONN_DRAINING --> (freed)
  *                                   settle: the client has it all      end of file, or LINGER_MS
  *
+ * CONN_STREAMING rests while its listing waits for what another node has.
  * CONN_READING may have exchanges in its queue, CONN_WAITING has some, the others have none. When
  * the node stops, stop_conn makes the last one of a queue the last one of its connection.
  * CONN_DRAINING has sent its end of file and discards what still arrives: closing a socket with

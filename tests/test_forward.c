@@ -146,6 +146,32 @@ static void a_dependency_is_waited_for_at_the_owner_and_then_named(void) {
     end(&net);
 }
 
+static void an_actor_is_known_everywhere_as_soon_as_it_has_written(void) {
+    struct net net = ready_sharded(6);
+    struct result w = put(&net, 0, ODD, "1", "");
+    turn(&net); /* no time passes: no row is due by itself */
+    for (unsigned i = 0; i < 6; i += 2) {
+        struct result r = submit(&net, i, OP_GET, EVEN, "", w.metadata);
+        CHECK(r.is_answered && r.status == NODE_NO_KEY);
+    }
+    end(&net);
+}
+
+static void an_owner_that_is_not_ready_is_not_asked(void) {
+    struct net net = ready_sharded(6);
+    put(&net, 1, ODD, "1", "");
+    kill_node(&net, 1);
+    for (unsigned i = 2; i < 6; i++)
+        net.cut[1][i] = net.cut[i][1] = true;
+    start(&net, 1);
+    pass(&net, 500);
+    CHECK(peers_lists(node_view(net.nodes[0]), &net.configs[1].self));
+    CHECK(!node_ready(net.nodes[1]));
+    check_value(&net, 0, ODD, "", "1");
+    CHECK_U64(node_stats(net.nodes[1])->guests, 0);
+    end(&net);
+}
+
 static void different_nodes_ask_different_owners(void) {
     struct net net = ready_sharded(6);
     for (unsigned i = 0; i < 6; i += 2) {
@@ -479,6 +505,39 @@ static void without_an_owner_it_waits_a_moment_and_then_cannot(void) {
     end(&net);
 }
 
+static void a_read_whose_last_owner_is_lost_waits_no_longer_than_others(void) {
+    struct net net = ready_sharded(2);
+    net.cut[1][0] = true;
+    CHECK(!submit(&net, 0, OP_GET, ODD, "", "").is_answered);
+    turn(&net);
+    kill_node(&net, 1);
+    pass(&net, 280);
+    CHECK(!take(&net, 0).is_answered);
+    pass(&net, 40);
+    struct result r = take(&net, 0);
+    CHECK(r.is_answered && r.status == NODE_CANNOT_FORWARD);
+    CHECK_U64(stats(&net, 0)->bytes, 0);
+    end(&net);
+}
+
+static void a_read_whose_last_owner_is_lost_is_asked_of_the_next_that_comes(void) {
+    struct net net = begin_sharded(2);
+    net.configs[0].park_ms = 5000;
+    net.configs[0].forward_ms = 10000;
+    make_ready(&net);
+    net.cut[1][0] = true;
+    CHECK(!submit(&net, 0, OP_GET, ODD, "", "").is_answered);
+    turn(&net);
+    kill_node(&net, 1);
+    net.cut[1][0] = false;
+    pass(&net, 100);
+    start(&net, 1);
+    pass(&net, 500);
+    struct result r = take(&net, 0);
+    CHECK(r.is_answered && r.status == NODE_NO_KEY);
+    end(&net);
+}
+
 static void an_owner_that_comes_in_time_is_asked(void) {
     struct net net = begin_sharded(4);
     net.configs[0].park_ms = 5000;
@@ -550,6 +609,10 @@ static void an_operation_is_sent_on_as_often_as_it_may_be(void) {
     struct wire_op m = op_on(ODD, OP_GET); /* asked of node 0, which does not own it */
     inject(&net, 2, 0, &m);
     CHECK_U64(stats(&net, 0)->sent[OP_GET], 1);
+    struct wire_frame f;
+    struct slice out = node_link_output(wire_of(&net, 0, 1)->ends[0]);
+    CHECK(wire_cut(out, &f) == WIRE_CUT_FRAME && wire_read_op(f.body, &m) && m.hops == 0);
+    m = op_on(ODD, OP_GET);
     turn(&net);
     CHECK_U64(node_stats(net.nodes[1])->guests, 1);
     m.hops = 0;
@@ -654,7 +717,8 @@ static void nothing_is_put_behind_too_much_that_is_unsent(void) {
     net.stopped[1] = true;
     for (uint64_t i = 1; i <= 5; i++)
         CHECK(submit_as(&net, 0, i, op, "", &a) == NODE_UNDER_WAY);
-    CHECK(link_unsent_bytes(wire_of(&net, 0, 1)->ends[0]) < FORWARD_OUTPUT_MAX + 2 * len);
+    CHECK(link_unsent_bytes(wire_of(&net, 0, 1)->ends[0]) < FORWARD_OUTPUT_MAX + len);
+    CHECK(link_unsent_bytes(wire_of(&net, 0, 3)->ends[0]) > len); /* the other one was asked */
     net.stopped[1] = false;
     uint64_t answers = 0;
     for (int i = 0; i < 10; i++) {
@@ -697,6 +761,8 @@ int main(void) {
     RUN(every_node_serves_every_key);
     RUN(what_was_seen_in_one_shard_is_asked_of_it_through_another);
     RUN(a_dependency_is_waited_for_at_the_owner_and_then_named);
+    RUN(an_actor_is_known_everywhere_as_soon_as_it_has_written);
+    RUN(an_owner_that_is_not_ready_is_not_asked);
     RUN(different_nodes_ask_different_owners);
     RUN(keys_are_counted_in_every_shard);
     RUN(every_node_lists_all_shards_in_order);
@@ -713,6 +779,8 @@ int main(void) {
     RUN(nobody_waits_longer_than_forward_ms);
     RUN(one_that_is_frozen_is_left_for_another_in_time);
     RUN(without_an_owner_it_waits_a_moment_and_then_cannot);
+    RUN(a_read_whose_last_owner_is_lost_waits_no_longer_than_others);
+    RUN(a_read_whose_last_owner_is_lost_is_asked_of_the_next_that_comes);
     RUN(an_owner_that_comes_in_time_is_asked);
     RUN(a_node_that_stands_by_sends_everything_on);
     RUN(an_operation_is_sent_on_as_often_as_it_may_be);
