@@ -1,8 +1,11 @@
-/* What of each slot is here: D, the clock of delivered writes, slot by slot.
+/* What of each slot is here: D, the clock of delivered writes, and base, slot by slot.
  *
  * D[s][a] = n claims: every write of actor a up to its n-th whose key lies in slot s is here, or a
- * later version of that key is. Slots with an equal history share a *part*, and mostly all slots of
- * a node do; they differ only while slots are being taken over one at a time.
+ * later version of that key is. *base*[s] names the groups whose whole state of the slot was taken
+ * over here, or grew here from the beginning: what they ever answered for is within it.
+ *
+ * Slots with an equal history share a *part*, and mostly all slots of a node do; they differ only
+ * while slots are being taken over one at a time.
  */
 #ifndef KVS_PART_H
 #define KVS_PART_H
@@ -25,11 +28,28 @@ static inline void slots_remove(struct slots *s, uint32_t slot) {
 }
 /* The first slot of the set from `from` on; SHARD_SLOTS when there is none. */
 uint32_t slots_next(const struct slots *s, uint32_t from);
+void slots_join(struct slots *a, const struct slots *b);
+bool slots_meet(const struct slots *a, const struct slots *b);   /* have one in common */
+bool slots_within(const struct slots *a, const struct slots *b); /* all of a are in b */
+
+#define BASE_GROUPS_MAX 4096 /* that others may tell of a part */
+
+struct base {
+    uint64_t *groups; /* owned; ids, ascending */
+    uint32_t count;
+};
+
+void base_free(struct base *b);
+bool base_has(const struct base *b, uint64_t group);
+void base_add(struct base *b, uint64_t group);
+bool base_covers(const struct base *b, const struct base *other);
+bool base_equal(const struct base *a, const struct base *b);
 
 struct part {
     struct slots slots;
     uint32_t slot_count;
     struct vclock clock; /* D */
+    struct base base;
 };
 
 #define PART_NONE UINT16_MAX
@@ -43,18 +63,33 @@ struct parts {
 void parts_init(struct parts *ps); /* no slot is here */
 void parts_free(struct parts *ps);
 
-/* D of a slot; NULL when the slot is not here. Borrowed until the next change of the parts. */
+/* Of a slot; NULL when it is not here. Borrowed until the next change of the parts. */
 const struct vclock *parts_clock(const struct parts *ps, uint32_t slot);
+const struct base *parts_base(const struct parts *ps, uint32_t slot);
 
-void parts_set_slot(struct parts *ps, uint32_t slot, const struct vclock *clock);
-void parts_join_slot(struct parts *ps, uint32_t slot, const struct vclock *clock);
+/* The group's state of all these slots is here as a whole. */
+bool parts_hold(const struct parts *ps, uint64_t group, const struct slots *slots);
+
+/* A slot comes, with nothing in it, unless it is here. */
+void parts_open_slot(struct parts *ps, uint32_t slot);
+/* What was taken over is joined to what is here; `base` may be NULL. The arguments must not lie in
+ * the parts. */
+void parts_join_slot(struct parts *ps, uint32_t slot, const struct vclock *clock,
+                     const struct base *base);
+void parts_drop_slot(struct parts *ps, uint32_t slot);
 void parts_unite(struct parts *ps); /* parts that have become equal */
 
-/* A write was delivered in its slot: D there is raised to it, and D of every other slot that was
- * just before it advances, since the write says nothing about them. True: something has moved. */
-bool parts_deliver(struct parts *ps, uint32_t slot, struct dot dot);
+/* These slots are here, and the group's state of them is whole. */
+void parts_found(struct parts *ps, const struct slots *slots, uint64_t group);
+/* It is not complete any more, wherever it was. */
+void parts_demote(struct parts *ps, uint64_t group);
 
-/* How far an actor has been delivered in all slots. */
-uint64_t parts_least(const struct parts *ps, uint32_t actor);
+/* A write of a group was delivered in its slot: D there is raised to it, and D of every other slot
+ * of the group (`of`) that was just before it advances, since the write says nothing about them.
+ * True: something has moved. */
+bool parts_deliver(struct parts *ps, const struct slots *of, uint32_t slot, struct dot dot);
+
+/* How far an actor has been delivered in all those slots; 0 when one of them is not here. */
+uint64_t parts_least(const struct parts *ps, const struct slots *of, uint32_t actor);
 
 #endif

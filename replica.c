@@ -30,6 +30,7 @@ struct incoming {
 
 void replica_init(struct replica *r, const struct replica_config *config, uint64_t now_ms) {
     *r = (struct replica){
+        .maps = config->maps,
         .peers = config->peers,
         .actors = config->actors,
         .store = config->store,
@@ -52,6 +53,7 @@ void replica_free(struct replica *r) {
     held_free(&r->held);
     trail_free(&r->trail);
     free(r->mates);
+    free(r->others);
     parts_free(&r->parts);
     buffer_free(&r->scratch);
     metadata_free(&r->unpacked);
@@ -61,8 +63,57 @@ void replica_free(struct replica *r) {
 static void forget_dealings(struct peer *p) {
     p->is_fed = false;
     p->acked = 0;
-    p->owes_since_ms = UINT64_MAX;
     row_clear(&p->target);
+}
+
+/* The other nodes of the map, and the members of the shard among them. */
+static void take_others(struct replica *r, const struct map *map, uint32_t shard) {
+    for (uint32_t i = 0; i < r->mate_count; i++)
+        r->mates[i]->owes_since_ms = UINT64_MAX; /* who leaves owes nothing any more */
+    r->mate_count = r->other_count = 0;
+    r->mates = bytes_realloc(r->mates, map->node_count * sizeof(struct peer *) + 1);
+    r->others = bytes_realloc(r->others, map->node_count * sizeof(struct peer *) + 1);
+    for (uint32_t i = 0; i < map->node_count; i++) {
+        struct peer *p = peers_find(r->peers, &map->nodes[i]);
+        if (p->state == PEER_SELF) continue;
+        r->others[r->other_count++] = p;
+        if (shard != SHARD_NONE && map->shard_of_node[i] == shard) r->mates[r->mate_count++] = p;
+    }
+}
+
+static void change_group(struct replica *r, uint64_t group) {
+    static const struct slots none;
+    r->group = group;
+    r->slots = group == 0 ? none : *maps_slots(r->maps, group);
+    r->actor = ACTOR_NONE;
+    r->assigned = 0;
+    for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1))
+        parts_open_slot(&r->parts, s);
+    for (uint32_t i = 0; i < r->mate_count; i++)
+        forget_dealings(r->mates[i]);
+}
+
+void replica_take_place(struct replica *r) {
+    const struct map *map = r->maps->map;
+    uint32_t shard = map_shard_of_node(map, &r->peers->self);
+    uint64_t group = shard == SHARD_NONE ? 0 : map->group[shard];
+    bool first = r->map_id == 0;
+    r->map_id = map->id;
+    r->keys_moved = 0;
+    r->base_moved = true;
+    r->settled = false;
+    take_others(r, map, shard);
+    if (group != r->group) {
+        change_group(r, group);
+        if (!first) r->joined_ms = peers_awake_ms(r->peers);
+    }
+    if (first && group != 0 && r->mate_count == 0) { /* nobody else can ever have had any of it */
+        r->synced = true;
+        parts_found(&r->parts, &r->slots, group);
+    }
+    for (uint32_t i = 0; i < r->other_count; i++)
+        replica_note_row(r, r->others[i]);
+    r->progress++;
 }
 
 void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
@@ -98,6 +149,15 @@ void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
     r->progress++;
 }
 
+void replica_note_row(struct replica *r, struct peer *p) {
+    p->holds = r->group != 0 && row_holds(&p->row, r->group, &r->slots);
+}
+
+const struct slots *replica_slots_of(const struct replica *r, uint32_t actor) {
+    uint64_t group = actors_get(r->actors, actor)->group;
+    return group == r->group && group != 0 ? &r->slots : maps_slots(r->maps, group);
+}
+
 const struct vclock *replica_clock(const struct replica *r, uint32_t slot) {
     return parts_clock(&r->parts, slot);
 }
@@ -115,9 +175,16 @@ struct buffer *replica_output(struct replica *r, struct peer *p) {
     return out;
 }
 
+/* Whether a member in view is waited for to hold a second copy. Not one that knows of the group and
+ * does not hold it: it may be long before that can acknowledge. One that has not heard of the map
+ * will, by the time the write comes. */
+static bool counts_as_copy(const struct replica *r, const struct peer *p) {
+    return peer_in_view(p) && (p->holds || !row_knows_map(&p->row, r->map_id));
+}
+
 static void send_to(struct replica *r, struct peer *p, struct slice frame) {
     buffer_put(replica_output(r, p), frame);
-    if (p->row.synced && p->owes_since_ms == UINT64_MAX) p->owes_since_ms = r->peers->now_ms;
+    if (counts_as_copy(r, p) && p->owes_since_ms == UINT64_MAX) p->owes_since_ms = r->peers->now_ms;
 }
 
 /* From here on the member gets every write as it is made; what is under way it gets now, since
@@ -149,17 +216,19 @@ static void broadcast(struct replica *r, struct slice frame) {
 
 /* ---- What is kept for others ---- */
 
-static bool member_has(const struct peer *p, struct dot dot) {
-    if (!p->row.is_heard || p->row.part_count == 0) return false;
+static bool member_has(const struct replica *r, const struct peer *p, struct dot dot) {
+    const struct slots *of = replica_slots_of(r, dot.actor);
+    if (!p->row.is_heard || p->row.part_count == 0 || of == NULL) return false;
     for (uint32_t i = 0; i < p->row.part_count; i++) {
-        if (!vclock_has(&p->row.parts[i].clock, dot)) return false;
+        const struct row_part *part = &p->row.parts[i];
+        if (slots_meet(&part->slots, of) && !vclock_has(&part->clock, dot)) return false;
     }
     return true;
 }
 
 static bool is_stable(const struct replica *r, struct dot dot) {
     for (uint32_t i = 0; i < r->mate_count; i++) {
-        if (!member_has(r->mates[i], dot)) return false;
+        if (!member_has(r, r->mates[i], dot)) return false;
     }
     return true;
 }
@@ -175,8 +244,9 @@ static bool follow_trail(struct replica *r) {
     for (uint64_t i = trail_begin(&r->trail); i < r->trail.end; i++) {
         const struct trail_step *step = trail_at(&r->trail, i);
         const struct vclock *there = parts_clock(&r->parts, step->slot);
-        if (there == NULL || !vclock_has(there, step->dot)) continue;
-        moved = parts_deliver(&r->parts, step->slot, step->dot) || moved;
+        const struct slots *of = replica_slots_of(r, step->dot.actor);
+        if (there == NULL || of == NULL || !vclock_has(there, step->dot)) continue;
+        moved = parts_deliver(&r->parts, of, step->slot, step->dot) || moved;
     }
     return moved;
 }
@@ -207,16 +277,17 @@ static struct incoming understand_kept(const struct replica *r, const struct kep
     return in;
 }
 
-enum verdict { IS_HERE, IS_NEXT, HAS_GAP, HAS_DEPS, IS_ELSEWHERE };
+enum verdict { IS_HERE, IS_NEXT, HAS_GAP, HAS_DEPS, IS_UNKNOWN, IS_ELSEWHERE };
 
-/* Entries of actors that were not introduced cannot be of this group: the sender introduces all
- * that it knows. */
+/* Only what is of the write's own group. Entries of actors that were not introduced cannot be of
+ * it: the sender introduces all that it knows. */
 static bool depends_on_missing(const struct replica *r, const struct incoming *in,
                                const struct vclock *here, struct dot *missing) {
+    uint64_t group = actors_get(r->actors, in->dot.actor)->group;
     for (uint32_t i = 0; i < in->w.deps.count; i++) {
         struct wire_dot dep = wire_dot_at(in->w.deps, i);
         uint32_t actor = actors_find_id(r->actors, dep.actor_id);
-        if (actor == ACTOR_NONE || actors_get(r->actors, actor)->group != r->group) continue;
+        if (actor == ACTOR_NONE || actors_get(r->actors, actor)->group != group) continue;
         *missing = (struct dot){actor, dep.n};
         if (!vclock_has(here, *missing)) return true;
     }
@@ -226,9 +297,9 @@ static bool depends_on_missing(const struct replica *r, const struct incoming *i
 /* HAS_GAP and HAS_DEPS: *missing is a dot that it waits for. */
 static enum verdict judge(const struct replica *r, const struct incoming *in, struct dot *missing) {
     const struct vclock *here = parts_clock(&r->parts, in->slot);
-    if (here == NULL || actors_get(r->actors, in->dot.actor)->group != r->group) {
-        return IS_ELSEWHERE;
-    }
+    const struct slots *of = replica_slots_of(r, in->dot.actor);
+    if (of == NULL) return IS_UNKNOWN; /* until the map comes */
+    if (here == NULL || !slots_has(of, in->slot)) return IS_ELSEWHERE;
     uint64_t n = vclock_get(here, in->dot.actor);
     if (n >= in->dot.n) return IS_HERE;
     *missing = (struct dot){in->dot.actor, in->dot.n - 1};
@@ -289,7 +360,7 @@ bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 /* True: there was a value before. */
 static bool deliver(struct replica *r, const struct incoming *in, struct metadata *seen) {
     bool replaced = replica_merge(r, &in->w, in->dot.actor, seen);
-    parts_deliver(&r->parts, in->slot, in->dot);
+    parts_deliver(&r->parts, replica_slots_of(r, in->dot.actor), in->slot, in->dot);
     trail_leave(&r->trail, in->dot, in->slot);
     r->progress++;
     r->stats.delivered++;
@@ -310,6 +381,11 @@ static void hold_back(struct replica *r, const struct incoming *in, struct slice
     r->stats.held_total += held_keep(&r->held, in->dot, in->slot, frame);
 }
 
+/* The write is here already; other slots may have waited for it. */
+static void advance(struct replica *r, const struct incoming *in) {
+    parts_deliver(&r->parts, replica_slots_of(r, in->dot.actor), in->slot, in->dot);
+}
+
 /* Only the first of each actor can be next, so only those are read: there may be thousands behind
  * them, and this runs for each delivery. True: something was delivered. */
 static bool release_round(struct replica *r) {
@@ -323,7 +399,7 @@ static bool release_round(struct replica *r) {
             ring_keep(&r->ring, held_take(&r->held, i));
             delivered = true;
         } else if (verdict == IS_HERE || verdict == IS_ELSEWHERE) {
-            if (verdict == IS_HERE) parts_deliver(&r->parts, in.slot, in.dot);
+            if (verdict == IS_HERE) advance(r, &in);
             free(held_take(&r->held, i));
         } else {
             i = held_place(&r->held, (struct dot){in.dot.actor + 1, 0});
@@ -339,11 +415,9 @@ void replica_release_held(struct replica *r) {
 
 /* ---- Own writes ---- */
 
-/* A member that has not said that it holds the group's state does not count: it may be long before
- * it can acknowledge. */
 bool replica_is_alone(const struct replica *r) {
     for (uint32_t i = 0; i < r->mate_count; i++) {
-        if (peer_in_view(r->mates[i]) && r->mates[i]->row.synced) return false;
+        if (counts_as_copy(r, r->mates[i])) return false;
     }
     return true;
 }
@@ -351,6 +425,7 @@ bool replica_is_alone(const struct replica *r) {
 uint32_t replica_actor(struct replica *r) {
     if (r->actor == ACTOR_NONE) {
         r->actor = actors_learn(r->actors, r->random64(), &r->peers->self, r->boot, r->group);
+        r->peers->rows_due = true; /* so that everybody knows it before its metadata travels */
     }
     return r->actor;
 }
@@ -419,7 +494,7 @@ bool replica_write_alone(struct replica *r, struct store_place place, const stru
     if (!store_put(r->store, place, v)) return false;
     r->assigned = v->dot.n;
     r->hlc = hlc_max(r->hlc, v->hlc);
-    parts_deliver(&r->parts, place.slot, v->dot);
+    parts_deliver(&r->parts, &r->slots, place.slot, v->dot);
     vclock_raise(&r->ring.trimmed, v->dot);
     r->progress++;
     return true;
@@ -440,9 +515,9 @@ void replica_cancel(struct replica *r, uint64_t token) {
 
 /* ---- Frames ---- */
 
-/* A peer has one actor in each of its groups, one after the other; older writes may come again. */
+/* A peer has one actor in each of its groups, one after the other, and introduces them in that
+ * order. */
 void replica_note_actor(struct peer *p, uint32_t actor) {
-    if (p->actor != ACTOR_NONE && p->actor >= actor) return;
     p->actor = actor;
     p->ack_told = 0;
 }
@@ -452,7 +527,6 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
     if (!understand(r, body, &in)) return false;
     const struct actor *actor = actors_get(r->actors, in.dot.actor);
     bool relayed = actor->boot != from->boot;
-    if (!relayed && actor->group == r->group) replica_note_actor(from, in.dot.actor);
     if (relayed && from == r->pull_from) r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
     if (in.dot.actor == r->actor) { /* it comes back: so it is there */
         if (in.dot.n > r->assigned) return false;
@@ -461,7 +535,7 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
     struct dot missing;
     switch (judge(r, &in, &missing)) {
     case IS_HERE:
-        parts_deliver(&r->parts, in.slot, in.dot); /* other slots may have waited for it */
+        advance(r, &in);
         replica_release_held(r);
         break;
     case IS_NEXT:
@@ -473,7 +547,8 @@ bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, 
         r->pull_wanted = true;
         hold_back(r, &in, frame);
         break;
-    case HAS_DEPS: hold_back(r, &in, frame); break; /* mostly on its way; else the rows show it */
+    case HAS_DEPS: /* mostly on its way; else the rows show it */
+    case IS_UNKNOWN: hold_back(r, &in, frame); break;
     case IS_ELSEWHERE: break;
     }
     return true;
@@ -492,7 +567,8 @@ bool replica_on_ack(struct replica *r, struct peer *from, struct slice body) {
 
 static void acknowledge(struct replica *r, struct peer *p) {
     if (p->actor == ACTOR_NONE || !peer_in_view(p) || peer_output(p) == NULL) return;
-    uint64_t n = parts_least(&r->parts, p->actor);
+    const struct slots *of = replica_slots_of(r, p->actor);
+    uint64_t n = of == NULL ? 0 : parts_least(&r->parts, of, p->actor);
     if (n <= p->ack_told) return;
     p->ack_told = n;
     wire_put_ack(replica_output(r, p), (struct wire_dot){actors_get(r->actors, p->actor)->id, n});
@@ -505,7 +581,7 @@ static void note_debts(struct replica *r) {
     for (uint32_t i = 0; i < r->mate_count; i++) {
         struct peer *p = r->mates[i];
         bool owes =
-            p->is_fed && p->row.synced && r->under_way != NULL && p->acked < r->under_way->n;
+            p->is_fed && counts_as_copy(r, p) && r->under_way != NULL && p->acked < r->under_way->n;
         if (owes && p->owes_since_ms == UINT64_MAX) p->owes_since_ms = r->peers->now_ms;
     }
 }
@@ -521,6 +597,6 @@ void replica_tick(struct replica *r) {
 
 void replica_end_turn(struct replica *r) {
     feed_mates(r);
-    for (uint32_t i = 0; i < r->mate_count; i++)
-        acknowledge(r, r->mates[i]);
+    for (uint32_t i = 0; i < r->peers->count; i++)
+        acknowledge(r, r->peers->list[i]);
 }

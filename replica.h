@@ -19,6 +19,7 @@
 
 #include "hlc.h"
 #include "kept.h"
+#include "maps.h"
 #include "metadata.h"
 #include "peer.h"
 #include "store.h"
@@ -31,7 +32,8 @@ struct replica_stats {
 };
 
 struct replica {
-    struct peers *peers; /* borrowed, as the next three */
+    struct maps *maps;   /* borrowed, as the next four */
+    struct peers *peers;
     struct actors *actors;
     struct store *store;
     struct notes *notes;
@@ -40,14 +42,17 @@ struct replica {
     uint64_t joined_ms; /* the group */
     bool is_late;       /* this process was stopped before this turn: its rows are old */
 
+    uint64_t map_id;      /* that this node lives by; 0: none yet */
+    struct peer **others; /* owned array: the other nodes of the map, up or down */
+    uint32_t other_count;
+
     uint64_t group;      /* 0: this node is in none */
-    uint64_t map_id;     /* that it lives by */
+    struct slots slots;  /* of the group: this node owns them */
     struct peer **mates; /* owned array: the other members, up or down */
     uint32_t mate_count;
-    struct slots slots; /* of the group */
 
     uint64_t hlc;
-    struct parts parts; /* D */
+    struct parts parts; /* D and base; of slots that it owns, and of others that it has still */
     uint32_t actor;     /* of this boot in this group; ACTOR_NONE before the first write */
     uint64_t assigned;  /* the number of its last write */
     struct under_way *under_way, **under_way_end;
@@ -58,8 +63,12 @@ struct replica {
     struct held held;
     struct trail trail;
 
-    bool synced;      /* holds what the group has: serves */
+    bool synced;      /* has caught up since its start */
     bool provisional; /* synced without having met all members */
+    bool holds;       /* the group's state of all its slots is here as a whole: with synced, serves */
+    bool settled;     /* the base of all its slots is complete, and it has no others */
+    bool base_moved;  /* since holds and settled were judged */
+    uint64_t keys_moved; /* taken over since it lives by this map */
     struct peer *pull_from;
     uint32_t pull_turn; /* whom to ask for what nobody shows */
     uint64_t pull_until_ms;
@@ -72,6 +81,7 @@ struct replica {
 };
 
 struct replica_config {
+    struct maps *maps;
     struct peers *peers;
     struct actors *actors;
     struct store *store;
@@ -84,8 +94,14 @@ struct replica_config {
 void replica_init(struct replica *r, const struct replica_config *config, uint64_t now_ms);
 void replica_free(struct replica *r);
 
-/* Joins the group that the map gives this node: the members and slots of its shard. */
-void replica_join(struct replica *r, const struct map *map, uint32_t shard);
+/* Takes its place in the map that this node lives by from now on: the members and slots of its
+ * shard. */
+void replica_take_place(struct replica *r);
+
+/* Operations on its keys are served. */
+static inline bool replica_serves(const struct replica *r) {
+    return r->synced && r->holds;
+}
 
 /* ---- Own writes ---- */
 
@@ -111,6 +127,9 @@ void replica_cancel(struct replica *r, uint64_t token);
 /* The peer writes as that actor from now on. */
 void replica_note_actor(struct peer *p, uint32_t actor);
 
+/* A row of the peer has come, or this node's group has changed. */
+void replica_note_row(struct replica *r, struct peer *p);
+
 /* D of a slot; NULL: nothing of it is kept here. */
 const struct vclock *replica_clock(const struct replica *r, uint32_t slot);
 
@@ -123,6 +142,9 @@ bool replica_on_ack(struct replica *r, struct peer *from, struct slice body);
 
 /* Where to write frames for a member; NULL while there is no open link to it. */
 struct buffer *replica_output(struct replica *r, struct peer *p);
+
+/* The slots that an actor writes to; NULL: a group of a map that is not known. */
+const struct slots *replica_slots_of(const struct replica *r, uint32_t actor);
 
 /* Slots that were taken over at different moments: each learns of the writes to other slots that
  * have been delivered since, or else it would lag behind as long as anybody writes. */

@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 void row_clear(struct row *row) {
-    for (uint32_t i = 0; i < row->part_count; i++)
+    for (uint32_t i = 0; i < row->part_count; i++) {
         vclock_free(&row->parts[i].clock);
+        base_free(&row->parts[i].base);
+    }
     vclock_free(&row->held);
     free(row->parts);
     free(row->peers);
@@ -56,6 +58,9 @@ static bool read_parts(struct row *row, struct wire_row *m, const struct actors 
         row_read_slots(&mine->slots, part.slots);
         bool held = slots_next(&mine->slots, 0) == SHARD_SLOTS;
         if (!held) row->part_count++;
+        if (part.groups.count > (held ? 0 : BASE_GROUPS_MAX)) return false;
+        for (uint32_t g = 0; g < part.groups.count; g++)
+            base_add(&mine->base, wire_u64_at(part.groups, g));
         if (!row_read_dots(held ? &row->held : &mine->clock, part.dots, as)) return false;
     }
     return true;
@@ -78,6 +83,7 @@ bool row_read(struct row *row, struct slice body, const struct actors *as) {
     row->is_heard = true;
     row->synced = m.flags & WIRE_ROW_SYNCED;
     row->hears_me = m.flags & WIRE_ROW_HEARS_YOU;
+    row->settled = m.flags & WIRE_ROW_SETTLED;
     read_maps(row, m.maps);
     read_peers(row, &m);
     if (read_parts(row, &m, as)) {
@@ -90,14 +96,18 @@ bool row_read(struct row *row, struct slice body, const struct actors *as) {
 
 /* ---- Writing ---- */
 
-void row_put_part(struct buffer *out, const struct part *part, uint64_t group, bool whole,
-                  const struct actors *as) {
-    uint8_t bytes[WIRE_SLOTS_BYTES] = {0};
-    for (uint32_t s = slots_next(&part->slots, 0); s < SHARD_SLOTS;
-         s = slots_next(&part->slots, s + 1))
-        bytes[s / 8] |= (uint8_t)(1u << (s % 8));
-    wire_begin_part(out, bytes, whole, part->clock.len);
-    if (whole) wire_put_u64(out, group);
+void row_put_slots(uint8_t out[WIRE_SLOTS_BYTES], const struct slots *slots) {
+    memset(out, 0, WIRE_SLOTS_BYTES);
+    for (uint32_t s = slots_next(slots, 0); s < SHARD_SLOTS; s = slots_next(slots, s + 1))
+        out[s / 8] |= (uint8_t)(1u << (s % 8));
+}
+
+void row_put_part(struct buffer *out, const struct part *part, const struct actors *as) {
+    uint8_t slots[WIRE_SLOTS_BYTES];
+    row_put_slots(slots, &part->slots);
+    wire_begin_part(out, slots, (uint16_t)part->base.count, part->clock.len);
+    for (uint32_t i = 0; i < part->base.count; i++)
+        wire_put_u64(out, part->base.groups[i]);
     for (uint32_t i = 0; i < part->clock.len; i++) {
         struct dot dot = part->clock.dots[i];
         wire_put_dot(out, (struct wire_dot){actors_get(as, dot.actor)->id, dot.n});
@@ -120,11 +130,24 @@ const struct row_peer *row_find_peer(const struct row *row, const struct address
     return NULL;
 }
 
-const struct vclock *row_clock(const struct row *row, uint32_t slot) {
+const struct row_part *row_part(const struct row *row, uint32_t slot) {
     for (uint32_t i = 0; i < row->part_count; i++) {
-        if (slots_has(&row->parts[i].slots, slot)) return &row->parts[i].clock;
+        if (slots_has(&row->parts[i].slots, slot)) return &row->parts[i];
     }
     return NULL;
+}
+
+const struct vclock *row_clock(const struct row *row, uint32_t slot) {
+    const struct row_part *part = row_part(row, slot);
+    return part == NULL ? NULL : &part->clock;
+}
+
+bool row_holds(const struct row *row, uint64_t group, const struct slots *slots) {
+    struct slots held = {0};
+    for (uint32_t i = 0; i < row->part_count; i++) {
+        if (base_has(&row->parts[i].base, group)) slots_join(&held, &row->parts[i].slots);
+    }
+    return slots_within(slots, &held);
 }
 
 static bool any_common(const struct slots *a, const struct slots *b, const struct slots *c) {

@@ -14,11 +14,13 @@ struct row_peer {
 struct row_part {
     struct slots slots;
     struct vclock clock; /* D of these slots */
+    struct base base;
 };
 
 struct row {
     bool is_heard;      /* there is one */
-    bool synced;        /* its sender holds its group and serves */
+    bool synced;        /* its sender is not catching up after its start */
+    bool settled;       /* it has all of the slots that it owns by its map, and no others */
     bool hears_me;      /* its sender would have this node in its view */
     struct vclock held; /* the first write of each actor that waits for others there */
     uint64_t map_id;    /* that its sender lives by; 0: none yet */
@@ -41,17 +43,21 @@ bool row_read(struct row *row, struct slice body, const struct actors *as);
 bool row_read_dots(struct vclock *out, struct wire_list dots, const struct actors *as);
 void row_read_slots(struct slots *out, struct slice bytes);
 
-/* Writes one part of a row or a pull. */
-void row_put_part(struct buffer *out, const struct part *part, uint64_t group, bool whole,
-                  const struct actors *as);
+/* Writes one part of a row or a pull, and a set of slots as both carry it. */
+void row_put_part(struct buffer *out, const struct part *part, const struct actors *as);
+void row_put_slots(uint8_t out[WIRE_SLOTS_BYTES], const struct slots *slots);
 
 /* What the sender has said of this peer, or NULL. */
 const struct row_peer *row_find_peer(const struct row *row, const struct address *address);
 
 bool row_knows_map(const struct row *row, uint64_t map_id);
 
-/* D of a slot there; NULL: nothing is said of it. */
-const struct vclock *row_clock(const struct row *row, uint32_t slot);
+/* What is there of a slot; NULL: nothing is said of it. */
+const struct row_part *row_part(const struct row *row, uint32_t slot);
+const struct vclock *row_clock(const struct row *row, uint32_t slot); /* D */
+
+/* The group's state of all these slots is there as a whole. */
+bool row_holds(const struct row *row, uint64_t group, const struct slots *slots);
 
 /* True when `parts` has everything that the row shows of the slots in `of`. */
 bool row_is_covered(const struct row *row, const struct parts *parts, const struct slots *of);

@@ -54,17 +54,19 @@ struct store *store_create(const struct hash_seed *seed) {
     return s;
 }
 
-void store_free(struct store *s) {
-    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
-        struct table *t = &s->tables[slot];
-        for (uint32_t b = 0; b < t->bucket_count; b++) {
-            for (struct entry *e = t->buckets[b], *next; e != NULL; e = next) {
-                next = e->next;
-                free(e);
-            }
+static void table_free(struct table *t) {
+    for (uint32_t b = 0; b < t->bucket_count; b++) {
+        for (struct entry *e = t->buckets[b], *next; e != NULL; e = next) {
+            next = e->next;
+            free(e);
         }
-        free(t->buckets);
     }
+    free(t->buckets);
+}
+
+void store_free(struct store *s) {
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++)
+        table_free(&s->tables[slot]);
     free(s);
 }
 
@@ -220,6 +222,17 @@ bool store_put(struct store *s, struct store_place place, const struct version *
     count(s, t, e, +1);
     free(old);
     return true;
+}
+
+void store_drop_slot(struct store *s, uint32_t slot) {
+    struct table *t = &s->tables[slot];
+    for (uint32_t b = 0; b < t->bucket_count; b++) {
+        for (const struct entry *e = t->buckets[b]; e != NULL; e = e->next)
+            count(s, t, e, -1);
+    }
+    if (t->bucket_cap > 0) s->bytes -= allocated_bytes(t->bucket_cap * sizeof *t->buckets);
+    table_free(t);
+    *t = (struct table){0};
 }
 
 int64_t store_growth(const struct version *v, const struct version *old) {

@@ -56,6 +56,8 @@ uint64_t store_live(const struct store *s);  /* keys with a value */
 uint64_t store_tombstones(const struct store *s);
 uint64_t store_slot_live(const struct store *s, uint32_t slot);
 
+void store_drop_slot(struct store *s, uint32_t slot); /* all that is in it is gone */
+
 /* Walks all versions of a slot, tombstones included, in no order. Over at the next change of the
  * store. */
 struct store_walk {

@@ -120,7 +120,7 @@ static bool are_parts(struct slice rest, uint16_t count) {
 
 /* ---- Rows ---- */
 
-#define ROW_FLAGS (WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU | WIRE_ROW_PROVISIONAL)
+#define ROW_FLAGS (WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU | WIRE_ROW_SETTLED)
 
 void wire_begin_row(struct wire_row_writer *w, struct buffer *out, uint8_t flags,
                     uint32_t held_back, const uint64_t *maps, uint16_t map_count) {
@@ -306,9 +306,11 @@ bool wire_read_ack(struct slice body, struct wire_dot *dot) {
 
 /* ---- Catching up ---- */
 
-size_t wire_begin_pull(struct buffer *out, uint64_t map_id, uint16_t part_count) {
+size_t wire_begin_pull(struct buffer *out, uint64_t map_id, const uint8_t whole[WIRE_SLOTS_BYTES],
+                       uint16_t part_count) {
     size_t begun = frame_open(out, WIRE_PULL);
     wire_put_u64(out, map_id);
+    buffer_put(out, (struct slice){(const char *)whole, WIRE_SLOTS_BYTES});
     put_u16(out, part_count);
     return begun;
 }
@@ -321,7 +323,11 @@ void wire_end_pull(struct buffer *out, size_t begun) {
 }
 
 bool wire_read_pull(struct slice body, struct wire_pull *m) {
-    if (!take_u64(&body, &m->map_id) || !take_u16(&body, &m->part_count)) return false;
+    m->whole.len = WIRE_SLOTS_BYTES;
+    if (!take_u64(&body, &m->map_id) || !take_bytes(&body, WIRE_SLOTS_BYTES, &m->whole.at) ||
+        !take_u16(&body, &m->part_count)) {
+        return false;
+    }
     m->rest = body;
     return are_parts(body, m->part_count);
 }

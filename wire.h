@@ -44,7 +44,7 @@ struct wire_part {
     struct wire_list dots;   /* what has been delivered here */
 };
 
-enum { WIRE_ROW_SYNCED = 1, WIRE_ROW_HEARS_YOU = 2, WIRE_ROW_PROVISIONAL = 4 };
+enum { WIRE_ROW_SYNCED = 1, WIRE_ROW_HEARS_YOU = 2, WIRE_ROW_SETTLED = 4 };
 
 /* A row is written piece by piece: begin, its peers, its parts, end; and read in the same order. */
 struct wire_row {
@@ -119,11 +119,13 @@ bool wire_read_ack(struct slice body, struct wire_dot *dot);
 
 /* "Send me what lies beyond these parts": put like a row, part_count parts by wire_begin_part(). */
 struct wire_pull {
-    uint64_t map_id; /* that the asker lives by; echoed in the images */
+    uint64_t map_id;    /* that the asker lives by; echoed in the images */
+    struct slice whole; /* WIRE_SLOTS_BYTES: images of these slots are wanted in any case */
     uint16_t part_count;
     struct slice rest; /* for wire_next_part() */
 };
-size_t wire_begin_pull(struct buffer *out, uint64_t map_id, uint16_t part_count);
+size_t wire_begin_pull(struct buffer *out, uint64_t map_id, const uint8_t whole[WIRE_SLOTS_BYTES],
+                       uint16_t part_count);
 void wire_end_pull(struct buffer *out, size_t begun);
 bool wire_read_pull(struct slice body, struct wire_pull *m);
 

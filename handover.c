@@ -1,0 +1,245 @@
+/* Base, residue, and what becomes of them. See handover.h.
+ *
+ * A group is *newborn* in the map that founds it, and *kept* by later maps that leave its slots as
+ * they are.
+ *
+ * ON LEARN map m (handover_learn)
+ *   1. A synced member of a newborn group has its slots from that moment, adopted or not, and its
+ *      base has the group: what is empty is whole. One that is still catching up after its start
+ *      does not: its former process may have written there already.
+ *   2. m is past: demote.
+ * ON ADOPT (handover_adopt)
+ *   3. Every map that has just become past: demote.
+ * DEMOTE(m)
+ *   4. Each kept group of m that this node is no member of goes out of base: its members write on
+ *      without this node. Data and D stay. Without this, a client that has seen nothing could be
+ *      answered from before what it saw.
+ * READ (handover_may_read)
+ *   5. The group that each past map has at the slot is in base.
+ * VOID (handover_is_void)
+ *   6. A group's state of a slot is nowhere when all who were ever its members, and all owners of
+ *      the slot, are in view, know the present map and say that they lack it. Whoever was struck
+ *      off counts as lacking it. Then it is begun anew with what is here; D does not move, so
+ *      that whoever has seen more is told that it is missing.
+ * DROP (drop_residue)
+ *   7. A slot that this node does not own goes when its owners in view, two or all of them, live by
+ *      the same map and have all of its D and base, and nobody in view lives by a smaller map:
+ *      such a one would still send its writes here.
+ */
+#include "handover.h"
+
+/* ---- Maps ---- */
+
+static bool has_member(const struct map *m, uint32_t shard, const struct address *node) {
+    return map_shard_of_node(m, node) == shard;
+}
+
+static void demote(struct replica *r, const struct map *m) {
+    uint32_t shard = map_shard_of_node(m, &r->peers->self);
+    for (uint32_t s = 0; s < m->shard_count; s++) {
+        if (s != shard && !m->newborn[s]) parts_demote(&r->parts, m->group[s]);
+    }
+    r->base_moved = true;
+}
+
+void handover_learn(struct replica *r, const struct map *m) {
+    uint32_t shard = map_shard_of_node(m, &r->peers->self);
+    if (r->synced && shard != SHARD_NONE && m->newborn[shard]) {
+        parts_found(&r->parts, maps_slots(r->maps, m->group[shard]), m->group[shard]);
+    }
+    if (maps_is_past(r->maps, m)) demote(r, m);
+    r->base_moved = true;
+}
+
+void handover_adopt(struct replica *r, const struct map *before) {
+    for (uint32_t i = 0; i < r->maps->count && before != NULL; i++) {
+        const struct map *m = r->maps->list[i];
+        if (maps_is_past(r->maps, m) && map_less(before, m)) demote(r, m);
+    }
+}
+
+/* ---- Base ---- */
+
+static bool is_complete(const struct replica *r, uint32_t slot) {
+    const struct base *base = parts_base(&r->parts, slot);
+    for (uint32_t i = 0; i < r->maps->count; i++) {
+        const struct map *m = r->maps->list[i];
+        if (maps_is_past(r->maps, m) && !base_has(base, map_group(m, slot))) return false;
+    }
+    return true;
+}
+
+bool handover_may_read(const struct replica *r, uint32_t slot) {
+    return r->settled || is_complete(r, slot);
+}
+
+/* Some group of a past map that is missing here at the slot is in `theirs`. */
+static bool offers(const struct replica *r, uint32_t slot, const struct base *theirs) {
+    const struct base *mine = parts_base(&r->parts, slot);
+    for (uint32_t i = 0; i < r->maps->count; i++) {
+        const struct map *m = r->maps->list[i];
+        uint64_t group = map_group(m, slot);
+        if (!base_has(theirs, group) || base_has(mine, group)) continue;
+        if (maps_is_past(r->maps, m)) return true;
+    }
+    return false;
+}
+
+/* Who lives by a smaller map than this node does would not let go of its base. */
+bool handover_lacks(const struct replica *r, const struct row *row, struct slots *out) {
+    *out = (struct slots){0};
+    const struct map *theirs = maps_find(r->maps, row->map_id);
+    bool gives = theirs == NULL || !map_less(theirs, r->maps->map);
+    if (r->settled || !row->is_heard || !gives) return false;
+    for (uint32_t i = 0; i < row->part_count; i++) {
+        const struct row_part *part = &row->parts[i];
+        for (uint32_t s = slots_next(&part->slots, 0); s < SHARD_SLOTS;
+             s = slots_next(&part->slots, s + 1)) {
+            if (slots_has(&r->slots, s) && offers(r, s, &part->base)) slots_add(out, s);
+        }
+    }
+    return slots_next(out, 0) < SHARD_SLOTS;
+}
+
+void handover_take_base(struct replica *r, uint32_t slot, const struct base *base) {
+    static const struct vclock nothing;
+    struct base taken = {0};
+    for (uint32_t i = 0; i < r->maps->count; i++) {
+        uint64_t group = map_group(r->maps->list[i], slot);
+        if (maps_is_past(r->maps, r->maps->list[i]) && base_has(base, group)) {
+            base_add(&taken, group);
+        }
+    }
+    parts_join_slot(&r->parts, slot, &nothing, &taken);
+    base_free(&taken);
+    r->base_moved = true;
+}
+
+/* ---- Void ---- */
+
+/* It says that it lacks the group's state of the slot, living by this map or a later one. */
+static bool says_lacks(const struct replica *r, const struct peer *p, uint64_t group,
+                       uint32_t slot) {
+    if (p->state == PEER_SELF || p->state == PEER_STRUCK) return true;
+    const struct map *theirs = maps_find(r->maps, p->row.map_id);
+    bool knows = peer_in_view(p) && theirs != NULL && !map_less(theirs, r->maps->map);
+    if (!knows) return false;
+    const struct row_part *part = row_part(&p->row, slot);
+    return part == NULL || !base_has(&part->base, group);
+}
+
+/* All that the map gives the group, or the slot, to. */
+static bool all_say_lacks(const struct replica *r, const struct map *m, uint32_t shard,
+                          uint64_t group, uint32_t slot) {
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        if (m->shard_of_node[i] != shard) continue;
+        const struct peer *p = peers_find(r->peers, &m->nodes[i]);
+        if (p != NULL && !says_lacks(r, p, group, slot)) return false;
+    }
+    return true;
+}
+
+bool handover_is_void(const struct replica *r, uint64_t group, uint32_t slot) {
+    for (uint32_t i = 0; i < r->maps->count; i++) {
+        const struct map *m = r->maps->list[i];
+        uint32_t shard = m->shard_of_slot[slot];
+        bool concerns = m->group[shard] == group || m == r->maps->map;
+        if (concerns && !all_say_lacks(r, m, shard, group, slot)) return false;
+    }
+    return true;
+}
+
+static void begin_anew(struct replica *r, uint32_t slot) {
+    for (uint32_t i = 0; i < r->maps->count; i++) {
+        const struct map *m = r->maps->list[i];
+        uint64_t group = map_group(m, slot);
+        bool missing = maps_is_past(r->maps, m) && !base_has(parts_base(&r->parts, slot), group);
+        if (!missing || !handover_is_void(r, group, slot)) continue;
+        struct base base = {&group, 1};
+        handover_take_base(r, slot, &base);
+        r->progress++;
+    }
+}
+
+static void begin_void_anew(struct replica *r) {
+    for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1))
+        begin_anew(r, s);
+}
+
+/* ---- Residue ---- */
+
+static bool has_own_under_way(const struct replica *r, uint32_t slot) {
+    for (const struct under_way *u = r->under_way; u != NULL; u = u->next) {
+        if (u->slot == slot) return true;
+    }
+    return false;
+}
+
+static bool covers_mine(const struct replica *r, const struct peer *p, uint32_t slot) {
+    const struct row_part *theirs = row_part(&p->row, slot);
+    return p->row.map_id == r->map_id && theirs != NULL &&
+           vclock_covers(&theirs->clock, parts_clock(&r->parts, slot)) &&
+           base_covers(&theirs->base, parts_base(&r->parts, slot));
+}
+
+static bool owners_have(const struct replica *r, uint32_t slot) {
+    const struct map *m = r->maps->map;
+    uint32_t roster = 0, have = 0;
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        if (!has_member(m, m->shard_of_slot[slot], &m->nodes[i])) continue;
+        const struct peer *p = peers_find(r->peers, &m->nodes[i]);
+        roster++;
+        if (!peer_in_view(p)) continue;
+        if (!covers_mine(r, p, slot)) return false;
+        have++;
+    }
+    return have >= (roster < 2 ? roster : 2) && have > 0;
+}
+
+static bool somebody_is_behind(const struct replica *r) {
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct peer *p = r->peers->list[i];
+        if (p->state == PEER_SELF || !peer_in_view(p)) continue;
+        const struct map *theirs = maps_find(r->maps, p->row.map_id);
+        if (theirs == NULL || map_less(theirs, r->maps->map)) return true;
+    }
+    return false;
+}
+
+static void drop_residue(struct replica *r) {
+    if (r->maps->next != NULL || somebody_is_behind(r)) return;
+    for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
+        bool residue = parts_clock(&r->parts, s) != NULL && !slots_has(&r->slots, s);
+        if (!residue || has_own_under_way(r, s) || !owners_have(r, s)) continue;
+        parts_drop_slot(&r->parts, s);
+        store_drop_slot(r->store, s);
+        r->base_moved = true;
+    }
+}
+
+/* ---- Judging ---- */
+
+void handover_judge(struct replica *r) {
+    bool complete = true, residue = false;
+    if (!r->base_moved) return;
+    r->base_moved = false;
+    r->holds = r->group != 0 && parts_hold(&r->parts, r->group, &r->slots);
+    for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
+        if (slots_has(&r->slots, s))
+            complete = complete && is_complete(r, s);
+        else
+            residue = residue || parts_clock(&r->parts, s) != NULL;
+    }
+    bool settled = complete && !residue;
+    if (settled != r->settled) r->peers->rows_due = true;
+    r->settled = settled;
+    r->progress++;
+}
+
+void handover_tick(struct replica *r) {
+    handover_judge(r);
+    if (r->settled) return;
+    if (r->synced) begin_void_anew(r);
+    drop_residue(r);
+    handover_judge(r);
+}
