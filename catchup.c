@@ -143,21 +143,7 @@ static void put_version(struct replica *r, struct buffer *out, const struct vers
     struct metadata *deps = &r->unpacked;
     metadata_clear(deps);
     metadata_join_packed(deps, v->deps);
-    struct wire_write w = {
-        .dot = {actors_get(r->actors, v->dot.actor)->id, v->dot.n},
-        .hlc = v->hlc,
-        .is_tombstone = v->is_tombstone,
-        .maps = {.count = deps->maps_len},
-        .deps = {.count = deps->clock.len},
-    };
-    size_t begun = wire_begin_write(out, WIRE_VERSION, &w);
-    for (uint32_t i = 0; i < deps->maps_len; i++)
-        wire_put_map_ref(out, (struct wire_map_ref){deps->maps[i].epoch, deps->maps[i].id});
-    for (uint32_t i = 0; i < deps->clock.len; i++) {
-        struct dot dot = deps->clock.dots[i];
-        wire_put_dot(out, (struct wire_dot){actors_get(r->actors, dot.actor)->id, dot.n});
-    }
-    wire_end_write(out, begun, v->key, v->value);
+    replica_put_write(r, out, WIRE_VERSION, v, deps);
 }
 
 /* The whole slot at this instant. */
@@ -166,10 +152,7 @@ static void put_image(struct replica *r, struct link *l, uint32_t slot) {
     const struct vclock *clock = parts_clock(&r->parts, slot);
     size_t begun = wire_begin_slot(out, (uint16_t)slot, l->asked_map_id, r->synced, clock->len);
     if (r->synced) wire_put_u64(out, r->group);
-    for (uint32_t i = 0; i < clock->len; i++) {
-        struct dot dot = clock->dots[i];
-        wire_put_dot(out, (struct wire_dot){actors_get(r->actors, dot.actor)->id, dot.n});
-    }
+    row_put_dots(out, clock, r->actors);
     wire_end_slot(out, begun);
     struct version v;
     struct store_walk walk = store_walk_slot(slot);
@@ -202,16 +185,14 @@ bool catchup_has_more_to_send(const struct replica *r) {
 
 /* ---- Taking images ---- */
 
-bool catchup_on_slot(struct replica *r, struct link *l, struct slice body) {
+bool catchup_on_slot(struct link *l, struct slice body) {
     struct wire_slot m;
-    (void)r;
     l->image.len = l->image_head.len = 0;
     buffer_put(&l->image_head, body);
-    return wire_read_slot(body, &m) && m.slot < SHARD_SLOTS;
+    return wire_read_slot(body, &m);
 }
 
-bool catchup_on_version(struct replica *r, struct link *l, struct slice frame) {
-    (void)r;
+bool catchup_on_version(struct link *l, struct slice frame) {
     if (l->image_head.len == 0 || l->image.len + frame.len > CATCHUP_IMAGE_BYTES_MAX) return false;
     buffer_put(&l->image, frame);
     return true;

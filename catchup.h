@@ -22,8 +22,8 @@ void catchup_put_parts(struct replica *r, struct wire_row_writer *w);
 bool catchup_on_row(struct replica *r, struct peer *from, struct slice body);
 
 bool catchup_on_pull(struct replica *r, struct peer *from, struct slice body);
-bool catchup_on_slot(struct replica *r, struct link *l, struct slice body);
-bool catchup_on_version(struct replica *r, struct link *l, struct slice frame);
+bool catchup_on_slot(struct link *l, struct slice body);
+bool catchup_on_version(struct link *l, struct slice frame);
 bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body);
 
 /* Somebody waits for that dot, which is not here. True: it is proven lost, and D of the slot covers

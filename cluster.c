@@ -7,8 +7,8 @@
  * map: a node that restarts without a log knows that one by itself and could not tell that it is
  * behind. For the same reason a node that came to serve without having met all members takes over
  * a map only from one whose data it has had: from then on it answers to who names that map. So when
- * the D of a node counts many actors that are over, the lowest member in view proposes the same map
- * again under the next epoch.
+ * the D of a node counts many actors that are over, the lowest ready member in view proposes the
+ * same map again under the next epoch.
  */
 #include "cluster.h"
 
@@ -219,7 +219,6 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
         .actors = actors_create(),
         .store = store_create(&config->seed),
         .random64 = config->random64,
-        .now_ms = now_ms,
         .started_ms = now_ms,
         .over_actors_max =
             config->over_actors_max == 0 ? CLUSTER_OVER_ACTORS : config->over_actors_max,
@@ -273,10 +272,9 @@ static void put_row(struct cluster *c, struct peer *p, struct buffer *out) {
         if (c->maps[i] != c->map) maps[count++] = c->maps[i]->id;
     }
     unsigned flags = (c->replica.synced ? WIRE_ROW_SYNCED : 0u) |
-                     (p->state == PEER_UP ? WIRE_ROW_HEARS_YOU : 0u) |
-                     (c->replica.provisional ? WIRE_ROW_PROVISIONAL : 0u);
+                     (p->state == PEER_UP ? WIRE_ROW_HEARS_YOU : 0u);
     struct wire_row_writer w;
-    wire_begin_row(&w, out, (uint8_t)flags, c->replica.held.count, maps, count);
+    wire_begin_row(&w, out, (uint8_t)flags, maps, count);
     for (uint32_t i = 0; i < c->peers.count; i++) {
         const struct peer *about = c->peers.list[i];
         bool self = about->state == PEER_SELF;
@@ -368,8 +366,8 @@ static bool on_data(struct cluster *c, struct link *l, const struct wire_frame *
     case WIRE_WRITE: return replica_on_write(r, l->peer, frame, f->body);
     case WIRE_ACK: return replica_on_ack(r, l->peer, f->body);
     case WIRE_PULL: return catchup_on_pull(r, l->peer, f->body);
-    case WIRE_SLOT: return catchup_on_slot(r, l, f->body);
-    case WIRE_VERSION: return catchup_on_version(r, l, frame);
+    case WIRE_SLOT: return catchup_on_slot(l, f->body);
+    case WIRE_VERSION: return catchup_on_version(l, frame);
     case WIRE_SLOT_END: return catchup_on_slot_end(r, l, f->body);
     default: return false;
     }
@@ -433,7 +431,6 @@ size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes) {
 void cluster_set_time(struct cluster *c, uint64_t now_ms) {
     bool ticks = now_ms >= c->peers.tick_ms;
     uint64_t forgiven_ms = c->peers.forgiven_ms;
-    c->now_ms = now_ms;
     peers_set_time(&c->peers, now_ms);
     c->replica.is_late = c->peers.forgiven_ms != forgiven_ms;
     if (!ticks || c->peers.count == 1) return;

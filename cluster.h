@@ -34,7 +34,7 @@ struct cluster {
     struct peers peers;
     struct replica replica;
     uint64_t (*random64)(void);
-    uint64_t now_ms, started_ms;
+    uint64_t started_ms;
     uint32_t over_actors_max;
 
     struct map **maps; /* all that are known */

@@ -211,9 +211,11 @@ static bool exceeds_memory(struct node *n, const struct version *v, const struct
     return exceeds;
 }
 
-/* The only member of its group delivers as it stamps. */
+/* The only member of its group delivers as it stamps. What it replaces goes with that: so the
+ * client is told of it before. */
 static enum node_status write_alone(struct node *n, const struct serving *g,
                                     const struct version *v, enum node_status done) {
+    if (g->known) replica_observe(g->seen, &g->old);
     if (!replica_write_alone(n->replica, g->place, v)) return NODE_MEMORY_LIMIT;
     replica_observe(g->seen, v);
     return done;
@@ -236,7 +238,7 @@ static enum node_status write_version(struct node *n, const struct serving *g, b
     if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return NODE_MEMORY_LIMIT;
     bool lone = r->mate_count == 0 && r->under_way == NULL; /* that of a former member goes first */
     if (lone) return write_alone(n, g, &v, done);
-    replica_begin_write(r, g->token, v.key, v.value, is_tombstone, v.hlc, g->seen);
+    replica_begin_write(r, g->token, &v, g->seen);
     return NODE_BEGUN;
 }
 
@@ -283,6 +285,7 @@ static bool attempt(struct node *n, uint64_t token, const struct op *op, struct 
     }
     g.known = store_find(n->cluster.store, g.place, op->key, &g.old);
     a->status = serve(n, &g, a);
+    if (a->status == NODE_MEMORY_LIMIT) return true; /* it goes back with what it came with */
     a->metadata = g.seen;
     if (a->status != NODE_BEGUN) cluster_prune(&n->cluster, g.seen);
     return true;

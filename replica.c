@@ -8,7 +8,8 @@
  *   4. Deliver what is under way up to n, in order: the second copy exists.
  * ON WRITE (replica_on_write)
  *   5. Within D: drop. Next of its actor, and all it depends on is here: deliver, keep in the ring,
- *      see what was held back for it. Else hold it back and ask for what is missing.
+ *      see what was held back for it. Else hold it back, and if its actor's writes have a gap
+ *      before it, ask for them; what it depends on is mostly on its way, or else the rows show it.
  *   6. The acknowledgement goes out at the end of the turn, one for all.
  *
  * Deliver: D advances always, the stored version only to a greater stamp. That D advances for a
@@ -251,7 +252,9 @@ static bool follow_trail(struct replica *r) {
     return moved;
 }
 
-void replica_level_parts(struct replica *r) {
+/* Slots that were taken over at different moments: each learns of the writes to other slots that
+ * have been delivered since, or else it would lag behind as long as anybody writes. */
+static void level_parts(struct replica *r) {
     while (r->parts.count > 1 && follow_trail(r))
         parts_unite(&r->parts);
     parts_unite(&r->parts);
@@ -264,8 +267,7 @@ static bool understand(const struct replica *r, struct slice body, struct incomi
     if (!wire_read_write(body, &in->w)) return false;
     in->dot = (struct dot){actors_find_id(r->actors, in->w.dot.actor_id), in->w.dot.n};
     in->slot = shard_slot(in->w.key);
-    return in->dot.actor != ACTOR_NONE && in->dot.n > 0 && in->w.key.len > 0 &&
-           in->w.key.len <= STORE_KEY_BYTES_MAX;
+    return in->dot.actor != ACTOR_NONE && in->dot.n > 0;
 }
 
 static struct incoming understand_kept(const struct replica *r, const struct kept *k) {
@@ -453,38 +455,34 @@ void replica_deliver_own(struct replica *r, uint64_t up_to) {
     if (any) replica_release_held(r);
 }
 
-static struct slice encode(struct replica *r, struct dot dot, uint64_t hlc, struct slice key,
-                           struct slice value, bool is_delete, const struct metadata *seen) {
-    struct buffer *out = &r->scratch;
+void replica_put_write(const struct replica *r, struct buffer *out, enum wire_type type,
+                       const struct version *v, const struct metadata *deps) {
     struct wire_write w = {
-        .dot = {actors_get(r->actors, dot.actor)->id, dot.n},
-        .hlc = hlc,
-        .is_tombstone = is_delete,
-        .maps = {.count = seen->maps_len},
-        .deps = {.count = seen->clock.len},
+        .dot = {actors_get(r->actors, v->dot.actor)->id, v->dot.n},
+        .hlc = v->hlc,
+        .is_tombstone = v->is_tombstone,
+        .maps = {.count = deps->maps_len},
+        .deps = {.count = deps->clock.len},
     };
-    out->len = 0;
-    size_t begun = wire_begin_write(out, WIRE_WRITE, &w);
-    for (uint32_t i = 0; i < seen->maps_len; i++)
-        wire_put_map_ref(out, (struct wire_map_ref){seen->maps[i].epoch, seen->maps[i].id});
-    for (uint32_t i = 0; i < seen->clock.len; i++) {
-        struct dot dep = seen->clock.dots[i];
-        wire_put_dot(out, (struct wire_dot){actors_get(r->actors, dep.actor)->id, dep.n});
-    }
-    wire_end_write(out, begun, key, value);
-    return buffer_slice(out);
+    size_t begun = wire_begin_write(out, type, &w);
+    for (uint32_t i = 0; i < deps->maps_len; i++)
+        wire_put_map_ref(out, (struct wire_map_ref){deps->maps[i].epoch, deps->maps[i].id});
+    row_put_dots(out, &deps->clock, r->actors);
+    wire_end_write(out, begun, v->key, v->value);
 }
 
-void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
-                         bool is_delete, uint64_t hlc, const struct metadata *seen) {
-    struct dot dot = {replica_actor(r), ++r->assigned};
-    struct slice frame = encode(r, dot, hlc, key, value, is_delete, seen);
-    struct kept *write = kept_create(dot, shard_slot(key), frame);
-    struct under_way *u = under_way_create(write, token, is_delete, seen);
+void replica_begin_write(struct replica *r, uint64_t token, const struct version *v,
+                         const struct metadata *seen) {
+    assert(v->dot.actor == r->actor && v->dot.n == r->assigned + 1);
+    r->assigned = v->dot.n;
+    r->scratch.len = 0;
+    replica_put_write(r, &r->scratch, WIRE_WRITE, v, seen);
+    struct kept *write = kept_create(v->dot, shard_slot(v->key), buffer_slice(&r->scratch));
+    struct under_way *u = under_way_create(write, token, v->is_tombstone, seen);
     *r->under_way_end = u;
     r->under_way_end = &u->next;
     r->under_way_count++;
-    r->hlc = hlc_max(r->hlc, hlc);
+    r->hlc = hlc_max(r->hlc, v->hlc);
     broadcast(r, kept_frame(write));
     if (replica_is_alone(r)) replica_deliver_own(r, r->assigned);
 }
@@ -590,7 +588,7 @@ void replica_tick(struct replica *r) {
     feed_mates(r);
     note_debts(r);
     if (r->under_way != NULL && replica_is_alone(r)) replica_deliver_own(r, r->assigned);
-    replica_level_parts(r);
+    level_parts(r);
     replica_release_held(r);
     trim_stable(r);
 }

@@ -109,10 +109,10 @@ static inline bool replica_serves(const struct replica *r) {
 bool replica_is_alone(const struct replica *r);
 uint32_t replica_actor(struct replica *r);
 
-/* Begins a write: key and value (or a tombstone) with what the client has seen. It may be
- * delivered at once: then it is in the done list already. */
-void replica_begin_write(struct replica *r, uint64_t token, struct slice key, struct slice value,
-                         bool is_delete, uint64_t hlc, const struct metadata *seen);
+/* Begins a write: v, whose dot is the next of this node's actor, for a client that has seen `seen`;
+ * v->deps is not looked at. It may be delivered at once: then it is in the done list already. */
+void replica_begin_write(struct replica *r, uint64_t token, const struct version *v,
+                         const struct metadata *seen);
 
 /* The client is about to see version v: from now on its metadata says so. */
 void replica_observe(struct metadata *seen, const struct version *v);
@@ -146,9 +146,9 @@ struct buffer *replica_output(struct replica *r, struct peer *p);
 /* The slots that an actor writes to; NULL: a group of a map that is not known. */
 const struct slots *replica_slots_of(const struct replica *r, uint32_t actor);
 
-/* Slots that were taken over at different moments: each learns of the writes to other slots that
- * have been delivered since, or else it would lag behind as long as anybody writes. */
-void replica_level_parts(struct replica *r);
+/* Puts a version as a WRITE or VERSION that depends on `deps`; v->deps is not looked at. */
+void replica_put_write(const struct replica *r, struct buffer *out, enum wire_type type,
+                       const struct version *v, const struct metadata *deps);
 
 /* Own writes up to that one exist elsewhere. */
 void replica_deliver_own(struct replica *r, uint64_t up_to);

@@ -96,6 +96,13 @@ bool row_read(struct row *row, struct slice body, const struct actors *as) {
 
 /* ---- Writing ---- */
 
+void row_put_dots(struct buffer *out, const struct vclock *clock, const struct actors *as) {
+    for (uint32_t i = 0; i < clock->len; i++) {
+        struct dot dot = clock->dots[i];
+        wire_put_dot(out, (struct wire_dot){actors_get(as, dot.actor)->id, dot.n});
+    }
+}
+
 void row_put_slots(uint8_t out[WIRE_SLOTS_BYTES], const struct slots *slots) {
     memset(out, 0, WIRE_SLOTS_BYTES);
     for (uint32_t s = slots_next(slots, 0); s < SHARD_SLOTS; s = slots_next(slots, s + 1))
@@ -108,10 +115,7 @@ void row_put_part(struct buffer *out, const struct part *part, const struct acto
     wire_begin_part(out, slots, (uint16_t)part->base.count, part->clock.len);
     for (uint32_t i = 0; i < part->base.count; i++)
         wire_put_u64(out, part->base.groups[i]);
-    for (uint32_t i = 0; i < part->clock.len; i++) {
-        struct dot dot = part->clock.dots[i];
-        wire_put_dot(out, (struct wire_dot){actors_get(as, dot.actor)->id, dot.n});
-    }
+    row_put_dots(out, &part->clock, as);
 }
 
 /* ---- Comparing ---- */

@@ -43,6 +43,9 @@ bool row_read(struct row *row, struct slice body, const struct actors *as);
 bool row_read_dots(struct vclock *out, struct wire_list dots, const struct actors *as);
 void row_read_slots(struct slots *out, struct slice bytes);
 
+/* Writes a clock as dots, wherever a frame has them. */
+void row_put_dots(struct buffer *out, const struct vclock *clock, const struct actors *as);
+
 /* Writes one part of a row or a pull, and a set of slots as both carry it. */
 void row_put_part(struct buffer *out, const struct part *part, const struct actors *as);
 void row_put_slots(uint8_t out[WIRE_SLOTS_BYTES], const struct slots *slots);

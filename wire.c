@@ -123,11 +123,10 @@ static bool are_parts(struct slice rest, uint16_t count) {
 #define ROW_FLAGS (WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU | WIRE_ROW_SETTLED)
 
 void wire_begin_row(struct wire_row_writer *w, struct buffer *out, uint8_t flags,
-                    uint32_t held_back, const uint64_t *maps, uint16_t map_count) {
+                    const uint64_t *maps, uint16_t map_count) {
     assert((flags & ~ROW_FLAGS) == 0);
     *w = (struct wire_row_writer){.out = out, .frame_at = frame_open(out, WIRE_ROW)};
     put_u8(out, flags);
-    put_u32(out, held_back);
     w->counts_at = out->len;
     put_u16(out, 0);
     put_u16(out, 0);
@@ -177,9 +176,9 @@ struct wire_row_peer wire_next_row_peer(struct wire_row *m) {
 bool wire_read_row(struct slice body, struct wire_row *m) {
     uint16_t map_count;
     struct wire_row_peer p;
-    if (!take_flags(&body, ROW_FLAGS, &m->flags) || !take_u32(&body, &m->held_back) ||
-        !take_u16(&body, &m->peer_count) || !take_u16(&body, &m->part_count) ||
-        !take_u16(&body, &map_count) || !take_u64s(&body, map_count, &m->maps)) {
+    if (!take_flags(&body, ROW_FLAGS, &m->flags) || !take_u16(&body, &m->peer_count) ||
+        !take_u16(&body, &m->part_count) || !take_u16(&body, &map_count) ||
+        !take_u64s(&body, map_count, &m->maps)) {
         return false;
     }
     m->rest = body;

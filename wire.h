@@ -49,7 +49,6 @@ enum { WIRE_ROW_SYNCED = 1, WIRE_ROW_HEARS_YOU = 2, WIRE_ROW_SETTLED = 4 };
 /* A row is written piece by piece: begin, its peers, its parts, end; and read in the same order. */
 struct wire_row {
     uint8_t flags;
-    uint32_t held_back;    /* writes that wait for others there */
     struct wire_list maps; /* ids known to the sender; the first is the one it lives by, or 0 */
     uint16_t peer_count, part_count;
     struct slice rest; /* when reading: what was not read yet */
@@ -67,7 +66,7 @@ struct wire_row_writer {
     uint16_t peer_count, part_count;
 };
 void wire_begin_row(struct wire_row_writer *w, struct buffer *out, uint8_t flags,
-                    uint32_t held_back, const uint64_t *maps, uint16_t map_count);
+                    const uint64_t *maps, uint16_t map_count);
 void wire_put_row_peer(struct wire_row_writer *w, const struct wire_row_peer *p);
 
 /* A part whose lists follow: first all groups, then all dots, of the counts given here. */

@@ -56,7 +56,7 @@ static bool again_row(struct slice body, struct buffer *out) {
     uint64_t *maps = bytes_alloc(m.maps.count * sizeof *maps);
     for (uint32_t i = 0; i < m.maps.count; i++)
         maps[i] = wire_u64_at(m.maps, i);
-    wire_begin_row(&w, out, m.flags, m.held_back, maps, (uint16_t)m.maps.count);
+    wire_begin_row(&w, out, m.flags, maps, (uint16_t)m.maps.count);
     for (uint16_t i = 0; i < m.peer_count; i++) {
         struct wire_row_peer p = wire_next_row_peer(&m);
         wire_put_row_peer(&w, &p);

@@ -82,6 +82,9 @@ MUTANTS = [
     ("a write does not say what it met", "replica.c",
      "if (known && seen != NULL) replica_observe(seen, &old);",
      ""),
+    ("a lone write does not say what it met", "node.c",
+     "    if (g->known) replica_observe(g->seen, &g->old);\n",
+     ""),
     ("a write's answer does not name it", "replica.c",
      "        vclock_raise(&u->seen.clock, in.dot);\n",
      ""),
@@ -194,20 +197,25 @@ MUTANTS = [
     ("the ring is sent from behind the furthest slot on", "catchup.c",
      "                vclock_meet(behind, &theirs);\n",
      "                vclock_join(behind, &theirs);\n", 3000),
-    ("D is joined before the image is there", "catchup.c",
-     "    (void)r;\n    l->image.len = l->image_head.len = 0;\n",
-     "    struct vclock clock = {0};\n"
-     "    if (wire_read_slot(body, &m) && slots_has(&r->slots, m.slot) &&\n"
-     "        row_read_dots(&clock, m.dots, r->actors))\n"
-     "        parts_join_slot(&r->parts, m.slot, &clock);\n"
-     "    vclock_free(&clock);\n"
-     "    l->image.len = l->image_head.len = 0;\n"),
-    ("an image is applied as it comes", "catchup.c",
-     "    buffer_put(&l->image, frame);\n",
-     "    struct wire_write w;\n"
-     "    struct slice body = {frame.at + WIRE_HEAD_BYTES, frame.len - WIRE_HEAD_BYTES};\n"
-     "    if (!wire_read_write(body, &w)) return false;\n"
-     "    replica_merge(r, &w, actors_find_id(r->actors, w.dot.actor_id), NULL);\n", 1000),
+    ("D is joined before the image is there", "cluster.c",
+     "    case WIRE_SLOT: return catchup_on_slot(l, f->body);\n",
+     "    case WIRE_SLOT: {\n"
+     "        struct vclock clock = {0};\n"
+     "        struct wire_slot m;\n"
+     "        if (wire_read_slot(f->body, &m) && slots_has(&r->slots, m.slot) &&\n"
+     "            row_read_dots(&clock, m.dots, r->actors))\n"
+     "            parts_join_slot(&r->parts, m.slot, &clock);\n"
+     "        vclock_free(&clock);\n"
+     "        return catchup_on_slot(l, f->body);\n"
+     "    }\n"),
+    ("an image is applied as it comes", "cluster.c",
+     "    case WIRE_VERSION: return catchup_on_version(l, frame);\n",
+     "    case WIRE_VERSION: {\n"
+     "        struct wire_write w;\n"
+     "        if (!wire_read_write(f->body, &w)) return false;\n"
+     "        replica_merge(r, &w, actors_find_id(r->actors, w.dot.actor_id), NULL);\n"
+     "        return true;\n"
+     "    }\n", 1000),
     ("an image has no tombstones", "catchup.c",
      "        put_version(r, out, &v);\n    wire_put_slot_end",
      "        if (!v.is_tombstone) put_version(r, out, &v);\n    wire_put_slot_end"),

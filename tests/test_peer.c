@@ -132,7 +132,7 @@ static void send_row(struct far *f, uint8_t flags) {
     struct wire_row_writer w;
     struct wire_row_peer both[] = {{*node_self(f->n), 77, true}, {f->address, BOOT, true}};
     uint64_t map = node_map(f->n)->id;
-    wire_begin_row(&w, &frame, flags, 0, &map, 1);
+    wire_begin_row(&w, &frame, flags, &map, 1);
     for (int i = 0; i < 2; i++)
         wire_put_row_peer(&w, &both[i]);
     wire_end_row(&w);
@@ -701,7 +701,7 @@ static void take_one_order(struct chaos *c) {
 static void put_row(struct chaos *c, struct buffer *frame) {
     struct wire_row_writer w;
     uint64_t map = node_map(c->f.n)->id;
-    wire_begin_row(&w, frame, (uint8_t)kit_below(&c->random, 8), 0, &map, 1);
+    wire_begin_row(&w, frame, (uint8_t)kit_below(&c->random, 4), &map, 1);
     wire_end_row(&w);
 }
 

@@ -37,7 +37,7 @@ static void put_row(struct buffer *out, const struct parts *ps, const struct act
     static const uint8_t no_slots[WIRE_SLOTS_BYTES];
     struct wire_row_writer w;
     struct wire_row_peer peer = {.address = kit_address("b:1"), .boot = 2, .in_view = true};
-    wire_begin_row(&w, out, WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU, 1, maps, 2);
+    wire_begin_row(&w, out, WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU, maps, 2);
     wire_put_row_peer(&w, &peer);
     for (uint32_t i = 0; i < ps->count; i++) {
         row_put_part(out, &ps->list[i], GROUP, true, as);

@@ -161,14 +161,12 @@ static struct wire_row_peer draw_row_peer(struct kit_random *r) {
 
 struct row_head {
     uint8_t flags;
-    uint32_t held_back;
     uint16_t maps, peers, parts;
 };
 
 static struct row_head draw_row_head(struct kit_random *r) {
     struct row_head h;
-    h.flags = (uint8_t)kit_below(r, 8);
-    h.held_back = (uint32_t)draw_u64(r);
+    h.flags = (uint8_t)kit_below(r, 4);
     h.maps = draw_count(r);
     h.peers = draw_count(r);
     h.parts = draw_count(r);
@@ -181,7 +179,7 @@ static void put_row(struct buffer *out, struct kit_random *r) {
     uint64_t maps[4];
     for (uint16_t i = 0; i < h.maps; i++)
         maps[i] = kit_next(r);
-    wire_begin_row(&w, out, h.flags, h.held_back, maps, h.maps);
+    wire_begin_row(&w, out, h.flags, maps, h.maps);
     for (uint16_t i = 0; i < h.peers; i++) {
         struct wire_row_peer p = draw_row_peer(r);
         wire_put_row_peer(&w, &p);
@@ -197,7 +195,7 @@ static void check_row(struct slice body, struct kit_random *r) {
     struct row_head h = draw_row_head(r);
     struct wire_row m;
     if (!CHECK(wire_read_row(body, &m))) return;
-    CHECK(m.flags == h.flags && m.held_back == h.held_back);
+    CHECK_U64(m.flags, h.flags);
     check_numbers(m.maps, r, h.maps);
     if (!CHECK(m.peer_count == h.peers && m.part_count == h.parts)) return;
     for (uint16_t i = 0; i < m.peer_count; i++) {
@@ -644,8 +642,8 @@ static void counts_and_lengths_that_lie_are_refused(void) {
         enum wire_type type;
         size_t offset, bytes;
     } fields[] = {
-        {WIRE_HELLO, 14, 1},      {WIRE_REFUSED, 0, 1},     {WIRE_ROW, 5, 2},
-        {WIRE_ROW, 7, 2},         {WIRE_ROW, 9, 2},         {WIRE_ACTOR, 24, 2},
+        {WIRE_HELLO, 14, 1},      {WIRE_REFUSED, 0, 1},     {WIRE_ROW, 1, 2},
+        {WIRE_ROW, 3, 2},         {WIRE_ROW, 5, 2},         {WIRE_ACTOR, 24, 2},
         {WIRE_WRITE, 25, 2},      {WIRE_WRITE, 27, 4},      {WIRE_WRITE, 31, 2},
         {WIRE_WRITE, 33, 4},      {WIRE_VERSION, 27, 4},    {WIRE_PULL, 8, 2},
         {WIRE_PULL, 10 + 128, 2}, {WIRE_PULL, 10 + 130, 4}, {WIRE_SLOT, 10, 2},
@@ -723,7 +721,7 @@ static void unknown_flags_are_refused(void) {
     struct buffer out = {0};
     struct wire_row_writer w;
     struct wire_row_peer p = {.address = kit_address("a:1")};
-    wire_begin_row(&w, &out, 0, 0, NULL, 0);
+    wire_begin_row(&w, &out, 0, NULL, 0);
     wire_put_row_peer(&w, &p);
     wire_end_row(&w);
     struct slice row = {out.at + WIRE_HEAD_BYTES, out.len - WIRE_HEAD_BYTES};
@@ -735,8 +733,8 @@ static void unknown_flags_are_refused(void) {
                           out.len - write_at - WIRE_HEAD_BYTES};
     for (unsigned flags = 0; flags < 256; flags++) {
         kit_note("flags %u", flags);
-        CHECK(reads_with(WIRE_ROW, row, 0, 1, flags) == (flags <= 7));
-        CHECK(reads_with(WIRE_ROW, row, 11 + 8, 1, flags) == (flags <= 1));
+        CHECK(reads_with(WIRE_ROW, row, 0, 1, flags) == (flags <= 3));
+        CHECK(reads_with(WIRE_ROW, row, 7 + 8, 1, flags) == (flags <= 1));
         CHECK(reads_with(WIRE_WRITE, write, 24, 1, flags) == (flags <= 1));
     }
     buffer_free(&out);
@@ -913,7 +911,7 @@ static void the_docs_show_the_bytes_of_a_row(void) {
     struct wire_row_peer peer = {kit_address("alice:8090"), 0xa11cea11cea11cea, true};
     struct wire_row_writer w;
     struct buffer out = {0};
-    wire_begin_row(&w, &out, WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU, 0, maps, 1);
+    wire_begin_row(&w, &out, WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU, maps, 1);
     wire_put_row_peer(&w, &peer);
     wire_begin_part(&out, even_slots, 1, 1);
     wire_put_u64(&out, 0x6700000000000001);
