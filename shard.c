@@ -63,8 +63,10 @@ struct map *map_create_first(const struct address *nodes, uint32_t node_count, u
         m->shard_of_slot[slot] = (uint8_t)(slot % shard_count);
     }
     m->id = first_map_id(m);
-    for (uint32_t s = 0; s < shard_count; s++)
+    for (uint32_t s = 0; s < shard_count; s++) {
         m->group[s] = first_group_id(m->id, s);
+        m->newborn[s] = true;
+    }
     return m;
 }
 
@@ -101,6 +103,7 @@ struct map *map_derive(const struct map *from, const struct map_change *change) 
     m->live_count = change->live_count;
     m->proposer = *change->proposer;
     m->nonce = change->nonce;
+    memset(m->newborn, 0, sizeof m->newborn);
     m->nodes = bytes_alloc(nodes_max * sizeof *m->nodes);
     m->shard_of_node = bytes_alloc(nodes_max * sizeof *m->shard_of_node);
     m->node_count = 0;
@@ -134,8 +137,10 @@ void map_encode(struct buffer *out, const struct map *m) {
     put_address(out, &m->proposer);
     wire_put_u64(out, m->nonce);
     put_u8(out, (uint8_t)m->shard_count);
-    for (uint32_t s = 0; s < m->shard_count; s++)
+    for (uint32_t s = 0; s < m->shard_count; s++) {
         wire_put_u64(out, m->group[s]);
+        put_u8(out, m->newborn[s]);
+    }
     put_u16(out, (uint16_t)m->node_count);
     for (uint32_t i = 0; i < m->node_count; i++) {
         put_address(out, &m->nodes[i]);
@@ -168,8 +173,10 @@ static bool take_head(struct slice *rest, struct map *m) {
 
 static bool take_groups(struct slice *rest, struct map *m) {
     for (uint32_t s = 0; s < m->shard_count; s++) {
-        bool good = take_u64(rest, &m->group[s]) && m->group[s] != 0; /* 0 stands for no group */
-        if (!good) return false;
+        uint8_t newborn;
+        bool good = take_u64(rest, &m->group[s]) && take_flags(rest, 1, &newborn);
+        if (!good || m->group[s] == 0) return false; /* 0 stands for no group */
+        m->newborn[s] = newborn;
     }
     return true;
 }

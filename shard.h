@@ -33,6 +33,7 @@ struct map {
     uint32_t shard_count;
     uint8_t shard_of_slot[SHARD_SLOTS];
     uint64_t group[SHARD_COUNT_MAX]; /* the id of each shard's group */
+    bool newborn[SHARD_COUNT_MAX];   /* this very map has founded the group */
     uint32_t node_count;
     struct address *nodes;   /* owned; sorted */
     uint32_t *shard_of_node; /* owned; by index in nodes */

@@ -86,6 +86,7 @@ static void slots_and_nodes_are_dealt_in_turn(void) {
 static void check_same_map(const struct map *a, const struct map *b) {
     CHECK_U64(a->id, b->id);
     CHECK(memcmp(a->group, b->group, sizeof a->group) == 0);
+    CHECK(memcmp(a->newborn, b->newborn, sizeof a->newborn) == 0);
     CHECK(memcmp(a->shard_of_slot, b->shard_of_slot, sizeof a->shard_of_slot) == 0);
 }
 
@@ -129,6 +130,21 @@ static void whatever_differs_gives_another_map(void) {
     }
     for (size_t i = 0; i < count; i++)
         map_free(maps[i]);
+}
+
+static void a_first_map_founds_all_its_groups_and_a_derived_one_none(void) {
+    struct map *m = first_map(6, 3);
+    struct address by = kit_address("a:1");
+    struct map_change nothing = {.live_count = 6, .proposer = &by};
+    struct map *later = map_derive(m, &nothing);
+    for (uint32_t s = 0; s < SHARD_COUNT_MAX; s++) {
+        kit_note("shard %u", s);
+        CHECK(m->newborn[s] == (s < 3));
+        CHECK(!later->newborn[s]);
+        CHECK_U64(later->group[s], m->group[s]);
+    }
+    map_free(m);
+    map_free(later);
 }
 
 static void the_shards_of_a_map_have_different_groups(void) {
@@ -344,6 +360,9 @@ static void first_maps_that_nobody_would_compute_are_refused(void) {
         maps[i]->group[0]++;
         CHECK(through_bytes(maps[i]) == NULL);
         maps[i]->group[0]--;
+        maps[i]->newborn[0] = false;
+        CHECK(through_bytes(maps[i]) == NULL);
+        maps[i]->newborn[0] = true;
         maps[i]->live_count++;
         CHECK(through_bytes(maps[i]) == NULL);
         maps[i]->live_count--;
@@ -374,6 +393,27 @@ static void shards_out_of_range_are_refused(void) {
     CHECK(through_bytes(m) == NULL);
     m->nodes[0] = kit_address("y:1");
     CHECK(through_bytes(m) == NULL);
+    free_maps(maps);
+}
+
+/* Its place: one byte behind the id of the group. */
+static void a_group_that_is_neither_newborn_nor_not_is_refused(void) {
+    struct map *maps[MAPS];
+    make_maps(maps);
+    struct buffer bytes = {0};
+    map_encode(&bytes, maps[8]);
+    size_t at = 1 + 4 + 4 + 2 + sizeof "c:1" - 1 + 8 + 1 + 8;
+    for (int newborn = 0; newborn < 256; newborn++) {
+        kit_note("%d", newborn);
+        bytes.at[at] = (char)newborn;
+        struct map *m = map_decode(buffer_slice(&bytes));
+        CHECK((m != NULL) == (newborn <= 1));
+        if (m == NULL) continue;
+        CHECK(m->newborn[0] == (newborn == 1));
+        CHECK((m->id == maps[8]->id) == (newborn == 0));
+        map_free(m);
+    }
+    buffer_free(&bytes);
     free_maps(maps);
 }
 
@@ -439,6 +479,7 @@ int main(void) {
     RUN(the_same_view_gives_the_same_map_on_every_node);
     RUN(the_id_of_a_map_does_not_change_between_releases);
     RUN(whatever_differs_gives_another_map);
+    RUN(a_first_map_founds_all_its_groups_and_a_derived_one_none);
     RUN(the_shards_of_a_map_have_different_groups);
     RUN(a_later_map_keeps_all_but_the_change);
     RUN(the_order_of_maps_is_total_and_the_same_everywhere);
@@ -448,6 +489,7 @@ int main(void) {
     RUN(whatever_is_taken_for_a_map_is_its_one_encoding);
     RUN(first_maps_that_nobody_would_compute_are_refused);
     RUN(shards_out_of_range_are_refused);
+    RUN(a_group_that_is_neither_newborn_nor_not_is_refused);
     RUN(a_map_of_more_nodes_than_a_view_can_have_is_refused);
     RUN(shard_ids_go_there_and_back);
     RUN(other_texts_are_no_shard);
