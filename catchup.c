@@ -1,14 +1,17 @@
 /* Rows, pulls, images, readiness and proven losses. See catchup.h.
  *
- * WHEN A REPLICA SERVES (judge_synced). One that starts has no data, and does not know what its
- * clients may know. It is synced, and serves,
- *   - when it has all that each synced member in view reported in its first row after they met;
- *   - when every member is in view and none is synced (a first start), and all are level;
+ * WHEN A REPLICA IS SYNCED (judge_synced). One that starts has no data, and does not know what its
+ * clients may know. It has caught up
+ *   - when it has all that each member in view which serves reported in its first row after they
+ *     met, and base of its group (handover.h) on every slot;
+ *   - when every member is in view and none serves (a first start), nobody has any base of the
+ *     group, and all are level: then the group begins with what they have;
  *   - the same with those that were reached within CATCHUP_LEVEL_MS: that is `provisional`.
+ * One that stands by outside every shard has only the map to catch up with.
  *
  * WHEN A WRITE IS LOST (catchup_waive). Its process is gone, and so is every copy: dot (a, n) is
- * lost in a slot iff the boot of a is over, and every member is in view, synced, and says in its
- * last row that it has not delivered (a, n) in that slot, that it does not hold it back, and that
+ * lost in a slot iff the boot of a is over, and every node of the map is in view, synced, settled
+ * (so nobody has residue), and says in its last row that it has not delivered (a, n) in that slot, that it does not hold it back, and that
  * it has heard the present boot of every member. The last rules out copies that are still on their
  * way: frames of an older boot are refused once a newer one was heard, and whoever of the present
  * boots could have sent a copy has it. Never a matter of time.
@@ -16,6 +19,9 @@
 #include "catchup.h"
 
 #include <assert.h>
+#include <stdlib.h>
+
+#include "handover.h"
 
 /* ---- Rows ---- */
 
@@ -46,17 +52,46 @@ static uint16_t parts_that_fit(const struct replica *r) {
 }
 
 void catchup_put_parts(struct replica *r, struct wire_row_writer *w) {
-    if (r->group == 0) return;
     uint16_t count = parts_that_fit(r);
     for (uint16_t i = 0; i < count; i++) {
-        row_put_part(w->out, &r->parts.list[i], r->group, r->synced, r->actors);
+        row_put_part(w->out, &r->parts.list[i], r->actors);
         wire_count_part(w);
     }
     if (r->held.count > 0) put_held(r, w);
 }
 
+/* The row has a write beyond `mine` of a group that the present map has not any more. */
+static bool has_older_beyond(const struct replica *r, const struct vclock *theirs,
+                             const struct vclock *mine) {
+    const struct map *m = r->maps->map;
+    for (uint32_t i = 0; i < theirs->len; i++) {
+        if (vclock_has(mine, theirs->dots[i])) continue;
+        uint64_t group = actors_get(r->actors, theirs->dots[i].actor)->group;
+        bool present = false;
+        for (uint32_t s = 0; s < m->shard_count; s++)
+            present = present || m->group[s] == group;
+        if (!present) return true;
+    }
+    return false;
+}
+
+/* Residue keeps level with what was written under past maps, and leaves new writes to the owners.
+ */
+static bool residue_lacks(const struct replica *r, const struct row *row) {
+    for (uint32_t i = 0; i < r->parts.count && !r->settled; i++) {
+        const struct part *mine = &r->parts.list[i];
+        if (slots_within(&mine->slots, &r->slots)) continue;
+        for (uint32_t j = 0; j < row->part_count; j++) {
+            const struct row_part *theirs = &row->parts[j];
+            if (!slots_meet(&theirs->slots, &mine->slots)) continue;
+            if (has_older_beyond(r, &theirs->clock, &mine->clock)) return true;
+        }
+    }
+    return false;
+}
+
 static bool lacks(const struct replica *r, const struct row *row) {
-    return !row_is_covered(row, &r->parts, &r->slots);
+    return !row_is_covered(row, &r->parts, &r->slots) || residue_lacks(r, row);
 }
 
 /* ---- Asking ---- */
@@ -70,20 +105,31 @@ static void pull(struct replica *r, struct peer *p) {
     r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
     r->pull_wanted = false;
     r->stats.pulls++;
+    struct slots whole;
+    uint8_t bytes[WIRE_SLOTS_BYTES];
+    handover_lacks(r, &p->row, &whole);
+    row_put_slots(bytes, &whole);
     uint16_t count = parts_that_fit(r);
-    size_t begun = wire_begin_pull(out, r->map_id, count);
+    size_t begun = wire_begin_pull(out, r->map_id, bytes, count);
     for (uint16_t i = 0; i < count; i++)
-        row_put_part(out, &r->parts.list[i], r->group, r->synced, r->actors);
+        row_put_part(out, &r->parts.list[i], r->actors);
     wire_end_pull(out, begun);
 }
 
-/* From a member that shows what is missing here; what nobody shows yet, from each in turn. */
+static bool is_mate(const struct replica *r, const struct peer *p) {
+    for (uint32_t i = 0; i < r->mate_count; i++) {
+        if (r->mates[i] == p) return true;
+    }
+    return false;
+}
+
+/* From one that shows what is missing here; what nobody shows yet, from each member in turn. */
 static void pull_what_is_wanted(struct replica *r) {
     struct peer *any = NULL;
-    for (uint32_t i = 0; i < r->mate_count; i++) {
-        struct peer *p = r->mates[(r->pull_turn + i) % r->mate_count];
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        struct peer *p = r->peers->list[(r->pull_turn + i) % r->peers->count];
         if (!peer_in_view(p) || peer_output(p) == NULL) continue;
-        if (any == NULL) any = p;
+        if (any == NULL && is_mate(r, p)) any = p;
         if (!lacks(r, &p->row)) continue;
         pull(r, p);
         return;
@@ -92,35 +138,89 @@ static void pull_what_is_wanted(struct replica *r) {
     if (any != NULL) pull(r, any);
 }
 
+/* The base of owned slots, from whoever has some of it. */
+static void pull_base(struct replica *r) {
+    struct slots whole;
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        struct peer *p = r->peers->list[(r->pull_turn + i) % r->peers->count];
+        if (!peer_in_view(p) || peer_output(p) == NULL) continue;
+        if (!handover_lacks(r, &p->row, &whole)) continue;
+        pull(r, p);
+        return;
+    }
+}
+
 /* ---- Answering ---- */
 
-/* Sends what the ring has beyond each of the asked parts that it reaches, and notes the slots of
- * the others, so far as there is anything to tell about them. */
-static bool sort_asked_parts(struct replica *r, struct link *l, struct wire_pull *m,
-                             struct vclock *behind, bool *by_ring) {
-    for (uint32_t i = 0; i < m->part_count; i++) {
-        struct wire_part part = wire_next_part(&m->rest);
-        struct vclock theirs = {0};
-        struct slots slots;
-        row_read_slots(&slots, part.slots);
-        bool known = row_read_dots(&theirs, part.dots, r->actors);
-        if (known && vclock_covers(&theirs, &r->ring.trimmed)) {
-            if (*by_ring)
-                vclock_meet(behind, &theirs);
-            else
-                vclock_join(behind, &theirs);
-            *by_ring = true;
-        } else if (known) {
-            for (uint32_t s = slots_next(&slots, 0); s < SHARD_SLOTS;
-                 s = slots_next(&slots, s + 1)) {
-                const struct vclock *mine = parts_clock(&r->parts, s);
-                if (mine != NULL && !vclock_covers(&theirs, mine)) slots_add(&l->images, s);
-            }
-        }
-        vclock_free(&theirs);
-        if (!known) return false;
+struct asked { /* what the asker has of some slots */
+    struct row_part *list;
+    uint32_t count;
+};
+
+/* The ring reaches back to what the asker has of the part. Only writers into its slots count. */
+static bool ring_reaches(const struct replica *r, const struct row_part *part) {
+    const struct vclock *trimmed = &r->ring.trimmed;
+    for (uint32_t i = 0; i < trimmed->len; i++) {
+        if (vclock_has(&part->clock, trimmed->dots[i])) continue;
+        const struct slots *of = replica_slots_of(r, trimmed->dots[i].actor);
+        if (of == NULL || slots_meet(of, &part->slots)) return false;
     }
     return true;
+}
+
+/* One of the parts has not got a write that tells it something. */
+static bool some_part_needs(const struct asked *asked, const struct slots *of, struct dot dot) {
+    for (uint32_t i = 0; i < asked->count; i++) {
+        const struct row_part *part = &asked->list[i];
+        if (slots_meet(of, &part->slots) && !vclock_has(&part->clock, dot)) return true;
+    }
+    return false;
+}
+
+/* In the order of delivery. */
+static void send_from_ring(const struct replica *r, struct buffer *out, const struct asked *asked) {
+    for (const struct kept *k = r->ring.first; k != NULL; k = k->next) {
+        const struct slots *of = replica_slots_of(r, k->dot.actor);
+        if (of != NULL && some_part_needs(asked, of, k->dot)) buffer_put(out, kept_frame(k));
+    }
+}
+
+/* Notes the slots of the part that have something beyond it. */
+static void note_images(const struct replica *r, struct link *l, const struct row_part *part) {
+    for (uint32_t s = slots_next(&part->slots, 0); s < SHARD_SLOTS;
+         s = slots_next(&part->slots, s + 1)) {
+        const struct vclock *mine = parts_clock(&r->parts, s);
+        if (mine != NULL && !vclock_covers(&part->clock, mine)) slots_add(&l->images, s);
+    }
+}
+
+/* Sorts the asked parts: those that the ring reaches are left in *by_ring, and the slots of the
+ * others are noted. False: an actor that nobody has introduced. */
+static bool sort_asked_parts(struct replica *r, struct link *l, struct wire_pull *m,
+                             struct asked *by_ring) {
+    for (uint32_t i = 0; i < m->part_count; i++) {
+        struct wire_part part = wire_next_part(&m->rest);
+        struct row_part *theirs = &by_ring->list[by_ring->count];
+        row_read_slots(&theirs->slots, part.slots);
+        if (!row_read_dots(&theirs->clock, part.dots, r->actors)) {
+            vclock_free(&theirs->clock);
+            return false;
+        }
+        if (ring_reaches(r, theirs)) {
+            by_ring->count++;
+            continue;
+        }
+        note_images(r, l, theirs);
+        vclock_free(&theirs->clock);
+        *theirs = (struct row_part){0};
+    }
+    return true;
+}
+
+static void forget_asked(struct asked *asked) {
+    for (uint32_t i = 0; i < asked->count; i++)
+        vclock_free(&asked->list[i].clock);
+    free(asked->list);
 }
 
 bool catchup_on_pull(struct replica *r, struct peer *from, struct slice body) {
@@ -128,14 +228,13 @@ bool catchup_on_pull(struct replica *r, struct peer *from, struct slice body) {
     if (!wire_read_pull(body, &m)) return false;
     struct buffer *out = replica_output(r, from);
     if (out == NULL) return true; /* it will ask again */
-    struct vclock behind = {0};
-    bool by_ring = false;
-    from->to->images = (struct slots){0};
+    struct asked by_ring = {bytes_alloc_zeroed((m.part_count + 1u) * sizeof(struct row_part)), 0};
+    row_read_slots(&from->to->images, m.whole);
     from->to->asked_map_id = m.map_id;
-    bool good = sort_asked_parts(r, from->to, &m, &behind, &by_ring);
-    if (good && by_ring) ring_put(&r->ring, out, &behind);
+    bool good = sort_asked_parts(r, from->to, &m, &by_ring);
+    if (good) send_from_ring(r, out, &by_ring);
     from->to->images_due = good && slots_next(&from->to->images, 0) < SHARD_SLOTS;
-    vclock_free(&behind);
+    forget_asked(&by_ring);
     return good;
 }
 
@@ -146,12 +245,23 @@ static void put_version(struct replica *r, struct buffer *out, const struct vers
     replica_put_write(r, out, WIRE_VERSION, v, deps);
 }
 
+/* An asker that lives by a greater map gets no base: writes of the groups that it has left may
+ * still be on their way to here. */
+static bool may_give_base(const struct replica *r, uint64_t asked_map_id) {
+    const struct map *theirs = maps_find(r->maps, asked_map_id);
+    return theirs != NULL && maps_is_past(r->maps, theirs);
+}
+
 /* The whole slot at this instant. */
 static void put_image(struct replica *r, struct link *l, uint32_t slot) {
     struct buffer *out = &l->out;
     const struct vclock *clock = parts_clock(&r->parts, slot);
-    size_t begun = wire_begin_slot(out, (uint16_t)slot, l->asked_map_id, r->synced, clock->len);
-    if (r->synced) wire_put_u64(out, r->group);
+    const struct base *base = parts_base(&r->parts, slot);
+    uint32_t groups = may_give_base(r, l->asked_map_id) ? base->count : 0;
+    size_t begun =
+        wire_begin_slot(out, (uint16_t)slot, l->asked_map_id, (uint16_t)groups, clock->len);
+    for (uint32_t i = 0; i < groups; i++)
+        wire_put_u64(out, base->groups[i]);
     row_put_dots(out, clock, r->actors);
     wire_end_slot(out, begun);
     struct version v;
@@ -175,8 +285,8 @@ static void send_images(struct replica *r, struct peer *p) {
 }
 
 bool catchup_has_more_to_send(const struct replica *r) {
-    for (uint32_t i = 0; i < r->mate_count; i++) {
-        const struct link *l = r->mates[i]->to;
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct link *l = r->peers->list[i]->to;
         bool due = l != NULL && l->state == LINK_OPEN && l->images_due;
         if (due && link_unsent_bytes(l) < CATCHUP_IMAGES_BYTES_MAX) return true;
     }
@@ -207,6 +317,17 @@ static bool deliver_own_within(struct replica *r, const struct vclock *clock) {
     return true;
 }
 
+/* Base counts only for the owner, and only if it was asked for under the map that it lives by still:
+ * what it has learned since may have asked for more. */
+static void take_base(struct replica *r, const struct wire_slot *m) {
+    struct base base = {0};
+    if (!slots_has(&r->slots, m->slot) || m->asked_map_id != r->map_id) return;
+    for (uint32_t i = 0; i < m->groups.count; i++)
+        base_add(&base, wire_u64_at(m->groups, i));
+    handover_take_base(r, m->slot, &base);
+    base_clear(&base);
+}
+
 /* All versions of the image are merged before D says that they are here. */
 static bool apply_image(struct replica *r, struct link *l, const struct wire_slot *m,
                         const struct vclock *clock) {
@@ -222,8 +343,10 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
         bool recent = w.dot.n + CATCHUP_FRONTIER > vclock_get(clock, actor);
         if (recent) trail_leave(&r->trail, (struct dot){actor, w.dot.n}, m->slot);
         rest = (struct slice){rest.at + frame.bytes, rest.len - frame.bytes};
+        r->keys_moved++;
     }
-    parts_join_slot(&r->parts, m->slot, clock);
+    parts_join_slot(&r->parts, m->slot, clock, NULL);
+    take_base(r, m);
     vclock_join(&r->ring.trimmed, clock);
     r->progress++;
     r->stats.images_taken++;
@@ -235,8 +358,9 @@ bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body) {
     uint16_t slot;
     struct wire_slot m;
     bool good = l->image_head.len > 0 && wire_read_slot_end(body, &slot) &&
-                wire_read_slot(buffer_slice(&l->image_head), &m) && slot == m.slot;
-    if (good && slots_has(&r->slots, m.slot)) {
+                wire_read_slot(buffer_slice(&l->image_head), &m) && slot == m.slot &&
+                m.groups.count <= BASE_GROUPS_MAX;
+    if (good && parts_clock(&r->parts, m.slot) != NULL) {
         struct vclock clock = {0};
         good = row_read_dots(&clock, m.dots, r->actors) && apply_image(r, l, &m, &clock);
         vclock_free(&clock);
@@ -258,24 +382,55 @@ static void become_synced(struct replica *r, bool provisional) {
               provisional ? "ready, provisionally: not all members were reached" : "ready", NULL);
 }
 
-static void judge_synced(struct replica *r) {
-    if (r->is_late) return; /* what the others have said meanwhile is still to be read */
-    bool all_reached = true, any_synced = false, has_targets = true, level = true;
+/* One that stands by has nothing to catch up with but the maps. */
+static void judge_standing_by(struct replica *r) {
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct peer *p = r->peers->list[i];
+        bool says = p->state != PEER_SELF && peer_in_view(p) && p->row.synced;
+        if (!says || p->row.map_id != r->map_id) continue;
+        become_synced(r, false);
+        return;
+    }
+}
+
+static bool somebody_has_base(const struct replica *r) {
+    struct slots whole;
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct peer *p = r->peers->list[i];
+        if (peer_in_view(p) && handover_lacks(r, &p->row, &whole)) return true;
+    }
+    return false;
+}
+
+static void judge_member(struct replica *r) {
+    bool all_reached = true, any_holds = false, has_targets = true, level = true;
     for (uint32_t i = 0; i < r->mate_count; i++) {
         const struct peer *p = r->mates[i];
         if (!peer_in_view(p) || p->row.map_id != r->map_id) {
             all_reached = false;
-        } else if (p->row.synced) {
-            any_synced = true;
+        } else if (p->row.synced && p->holds) {
+            any_holds = true;
             has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);
         } else {
             level = level && !lacks(r, &p->row);
         }
     }
     bool waited = peers_awake_ms(r->peers) >= r->joined_ms + CATCHUP_LEVEL_MS;
-    if (any_synced ? has_targets : level && (all_reached || waited)) {
-        become_synced(r, !any_synced && !all_reached);
+    if (any_holds) {
+        if (has_targets && r->holds) become_synced(r, false);
+    } else if (level && (all_reached || waited) && !somebody_has_base(r)) {
+        parts_found(&r->parts, &r->slots, r->group);
+        r->base_moved = true;
+        become_synced(r, !all_reached);
     }
+}
+
+static void judge_synced(struct replica *r) {
+    if (r->is_late || r->map_id == 0) return; /* what the others say is still to be read */
+    if (r->group == 0)
+        judge_standing_by(r);
+    else
+        judge_member(r);
 }
 
 static void judge_provisional(struct replica *r) {
@@ -289,6 +444,7 @@ bool catchup_on_row(struct replica *r, struct peer *from, struct slice body) {
     bool lagged = from->row.is_heard && lacks(r, &from->row);
     uint64_t total = from->row.total;
     if (!row_read(&from->row, body, r->actors)) return false;
+    replica_note_row(r, from);
     if (!peer_in_view(from)) return true;
     bool moves = from->row.total != total && from->owes_since_ms != UINT64_MAX;
     if (moves)
@@ -306,8 +462,8 @@ bool catchup_on_row(struct replica *r, struct peer *from, struct slice body) {
 /* ---- Proven losses ---- */
 
 static bool has_heard_all(const struct replica *r, const struct row *row) {
-    for (uint32_t i = 0; i < r->mate_count; i++) {
-        const struct peer *p = r->mates[i];
+    for (uint32_t i = 0; i < r->other_count; i++) {
+        const struct peer *p = r->others[i];
         const struct row_peer *heard = row_find_peer(row, &p->address);
         bool itself = heard != NULL && heard->boot == p->boot;
         if (!itself) return false;
@@ -324,14 +480,17 @@ static bool row_shows(const struct row *row, struct dot dot, uint64_t n, uint32_
            (first_held != 0 && first_held <= dot.n);
 }
 
-/* Everybody's word counts: all are here, serve, live by this map and have heard one another. */
+/* Everybody's word counts: all nodes of the map are here, live by it, have what is theirs and nothing
+ * else, and have heard one another. */
 static bool is_quorate(const struct replica *r) {
-    for (uint32_t i = 0; i < r->mate_count; i++) {
-        const struct peer *p = r->mates[i];
-        bool counts = peer_in_view(p) && p->row.synced && p->row.map_id == r->map_id;
-        if (!counts || !has_heard_all(r, &p->row)) return false;
+    for (uint32_t i = 0; i < r->other_count; i++) {
+        const struct peer *p = r->others[i];
+        const struct row *row = &p->row;
+        bool counts =
+            peer_in_view(p) && row->synced && row->settled && row->map_id == r->map_id;
+        if (!counts || !has_heard_all(r, row)) return false;
     }
-    return r->synced;
+    return r->synced && r->settled;
 }
 
 /* Nobody has the dot, nor any before it that is not here. */
@@ -349,8 +508,10 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     if (!actor->is_over || !is_quorate(r)) return false;
     if (!nobody_has(r, dot, slot)) return false;
     struct vclock lost = {&dot, 1, 1};
-    for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1)) {
-        if (nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost);
+    const struct slots *of = replica_slots_of(r, dot.actor);
+    for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
+        bool mine = slots_has(&r->slots, s);
+        if (mine && nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost, NULL);
     }
     vclock_raise(&r->ring.trimmed, dot);
     r->progress++;
@@ -375,15 +536,19 @@ static void waive_for_held(struct replica *r) {
 /* ---- Turns ---- */
 
 void catchup_tick(struct replica *r) {
-    if (r->group == 0) return;
     if (!r->synced) judge_synced(r);
     if (r->provisional) judge_provisional(r);
     if (r->synced) waive_for_held(r);
+    handover_tick(r);
 }
 
 void catchup_end_turn(struct replica *r) {
-    if (r->group != 0 && !r->synced) judge_synced(r);
-    if (r->pull_wanted && r->mate_count > 0) pull_what_is_wanted(r);
-    for (uint32_t i = 0; i < r->mate_count; i++)
-        send_images(r, r->mates[i]);
+    handover_judge(r);
+    if (!r->synced) judge_synced(r);
+    handover_judge(r);
+    if (r->map_id != 0 && !r->settled) pull_base(r);
+    if (r->pull_wanted) pull_what_is_wanted(r);
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        if (r->peers->list[i]->to != NULL) send_images(r, r->peers->list[i]);
+    }
 }

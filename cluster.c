@@ -17,71 +17,67 @@
 
 /* ---- Maps ---- */
 
-static bool knows_map_id(const struct cluster *c, uint64_t id) {
-    for (uint32_t i = 0; i < c->map_count; i++) {
-        if (c->maps[i]->id == id) return true;
-    }
-    return false;
-}
-
 bool cluster_knows_map(const struct cluster *c, struct map_ref ref) {
-    for (uint32_t i = 0; i < c->map_count; i++) {
-        if (c->maps[i]->epoch == ref.epoch && c->maps[i]->id >> 32 == ref.id) return true;
+    for (uint32_t i = 0; i < c->maps.count; i++) {
+        const struct map *m = c->maps.list[i];
+        if (m->epoch == ref.epoch && m->id >> 32 == ref.id) return true;
     }
     return false;
 }
 
 struct map_ref cluster_map_ref(const struct cluster *c) {
-    return (struct map_ref){c->map->epoch, (uint32_t)(c->map->id >> 32)};
+    return (struct map_ref){c->maps.map->epoch, (uint32_t)(c->maps.map->id >> 32)};
 }
 
 static void adopt(struct cluster *c, struct map *m) {
-    c->map = m;
-    c->next = NULL;
-    c->is_decided = true;
+    const struct map *before = c->maps.is_decided ? c->maps.map : NULL;
+    c->maps.map = m;
+    c->maps.next = NULL;
+    c->maps.is_decided = true;
     c->shard = map_shard_of_node(m, &c->peers.self);
     for (uint32_t i = 0; i < m->node_count; i++)
         peers_know(&c->peers, &m->nodes[i]);
-    replica_join(&c->replica, m, c->shard);
+    replica_take_place(&c->replica);
+    handover_adopt(&c->replica, before);
+    handover_judge(&c->replica);
     c->peers.rows_due = true;
-    c->replica.progress++;
+}
+
+static uint64_t group_in(const struct cluster *c, const struct map *m) {
+    uint32_t shard = map_shard_of_node(m, &c->peers.self);
+    return shard == SHARD_NONE ? 0 : m->group[shard];
+}
+
+bool cluster_is_leaving(const struct cluster *c) {
+    return c->maps.next != NULL && group_in(c, c->maps.next) != c->replica.group;
 }
 
 /* A change of group waits for the writes under way: their second copies are with the old members,
  * and an actor writes for one group only. */
 static void try_adopt(struct cluster *c) {
-    if (c->next == NULL) return;
-    uint32_t shard = map_shard_of_node(c->next, &c->peers.self);
-    uint64_t group = shard == SHARD_NONE ? 0 : c->next->group[shard];
-    if (group != c->replica.group && c->replica.under_way != NULL) return;
-    adopt(c, c->next);
+    if (c->maps.next == NULL) return;
+    if (cluster_is_leaving(c) && c->replica.under_way != NULL) return;
+    adopt(c, c->maps.next);
     notes_put(&c->notes, "map: adopted a later one", NULL);
-}
-
-/* The map that this node would have drawn is forgotten: nobody has lived by it, and those of the
- * running group would take it for a greater one. Takes m. */
-static void adopt_instead(struct cluster *c, struct map *m) {
-    assert(c->map_count == 1 && c->maps[0] == c->map);
-    map_free(c->map);
-    c->maps[0] = m;
-    adopt(c, m);
 }
 
 /* Takes m. */
 static void learn_map(struct cluster *c, struct map *m) {
-    if (knows_map_id(c, m->id) || c->map_count == CLUSTER_MAPS_MAX) {
+    struct maps *ms = &c->maps;
+    if (maps_find(ms, m->id) != NULL || ms->count == MAPS_MAX) {
         map_free(m);
         return;
     }
-    if (!c->is_decided) {
-        adopt_instead(c, m);
+    if (!ms->is_decided) { /* nobody has lived by the one that this node would have drawn */
+        maps_replace(ms, m);
+        adopt(c, m);
         return;
     }
-    c->maps = bytes_realloc(c->maps, (c->map_count + 1) * sizeof(struct map *));
-    c->maps[c->map_count++] = m;
+    maps_add(ms, m);
+    handover_learn(&c->replica, m);
     c->replica.progress++; /* somebody may wait for it */
-    if (!map_less(c->next != NULL ? c->next : c->map, m)) return;
-    c->next = m;
+    if (!map_less(ms->next != NULL ? ms->next : ms->map, m)) return;
+    ms->next = m;
     try_adopt(c);
 }
 
@@ -95,7 +91,7 @@ static bool nobody_has_a_map(const struct cluster *c) {
 
 static void decide_map(struct cluster *c) {
     if (nobody_has_a_map(c) || peers_awake_ms(&c->peers) >= c->started_ms + CLUSTER_ASK_MS)
-        adopt(c, c->map);
+        adopt(c, c->maps.map);
 }
 
 /* ---- Proposing maps ---- */
@@ -105,7 +101,7 @@ static bool is_lowest_in_view(const struct cluster *c) {
     for (uint32_t i = 0; i < c->peers.count; i++) {
         const struct peer *p = c->peers.list[i];
         if (p->state == PEER_SELF) return true;
-        if (peer_in_view(p) && p->row.synced && map_has_node(c->map, &p->address)) return false;
+        if (peer_in_view(p) && p->row.synced && map_has_node(c->maps.map, &p->address)) return false;
     }
     return false;
 }
@@ -116,7 +112,7 @@ static void propose(struct cluster *c, struct map_change *change) {
         change->live_count += peer_in_view(c->peers.list[i]);
     change->proposer = &c->peers.self;
     change->nonce = c->random64();
-    learn_map(c, map_derive(c->map, change));
+    learn_map(c, map_derive(c->maps.map, change));
 }
 
 /* Nodes that live by an automatic map without being in it join by themselves. */
@@ -125,8 +121,8 @@ static void propose_newcomers(struct cluster *c) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < c->peers.count && count < 16; i++) {
         const struct peer *p = c->peers.list[i];
-        bool lives_here = peer_in_view(p) && p->state != PEER_SELF && p->row.map_id == c->map->id;
-        if (lives_here && !map_has_node(c->map, &p->address)) newcomers[count++] = p->address;
+        bool lives_here = peer_in_view(p) && p->state != PEER_SELF && p->row.map_id == c->maps.map->id;
+        if (lives_here && !map_has_node(c->maps.map, &p->address)) newcomers[count++] = p->address;
     }
     if (count == 0) return;
     struct map_change change = {.add = newcomers, .add_count = count, .shard = 0};
@@ -143,9 +139,9 @@ static uint32_t count_over(const struct cluster *c) {
 }
 
 static void propose_maps(struct cluster *c) {
-    if (!c->is_decided || c->next != NULL || !c->replica.synced || !is_lowest_in_view(c)) return;
-    if (!c->map->is_explicit) propose_newcomers(c);
-    if (c->map->epoch == 1 && count_over(c) > c->over_actors_max) {
+    if (!c->maps.is_decided || c->maps.next != NULL || !c->replica.synced || !is_lowest_in_view(c)) return;
+    if (!c->maps.map->is_explicit) propose_newcomers(c);
+    if (c->maps.map->epoch == 1 && count_over(c) > c->over_actors_max) {
         struct map_change nothing = {0};
         propose(c, &nothing);
     }
@@ -153,32 +149,45 @@ static void propose_maps(struct cluster *c) {
 
 void cluster_remove(struct cluster *c, const struct address *node) {
     peers_strike(&c->peers, node);
-    if (!map_has_node(c->map, node)) return;
+    if (!map_has_node(c->maps.map, node)) return;
     struct map_change change = {.remove = node};
     propose(c, &change);
 }
 
 /* ---- Pruning ---- */
 
-/* Every node of the map is synced, lives by it, and has the dot. */
+static bool lives_here(const struct cluster *c, const struct row *row) {
+    return row->is_heard && row->synced && row->map_id == c->maps.map->id;
+}
+
+/* Every node of the map is synced, lives by it, and has the dot wherever it should. */
 static bool all_have(const struct cluster *c, struct dot dot) {
-    if (parts_least(&c->replica.parts, dot.actor) < dot.n) return false;
-    for (uint32_t i = 0; i < c->replica.mate_count; i++) {
-        const struct row *row = &c->replica.mates[i]->row;
-        if (!row->is_heard || !row->synced || row->map_id != c->map->id) return false;
-        if (!row_has(row, dot, &c->replica.slots)) return false;
+    const struct replica *r = &c->replica;
+    const struct map *m = c->maps.map;
+    const struct slots *of = replica_slots_of(r, dot.actor);
+    if (of == NULL || !r->synced) return false;
+    for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
+        if (slots_has(&r->slots, s) && !vclock_has(parts_clock(&r->parts, s), dot)) return false;
+    }
+    for (uint32_t i = 0; i < r->other_count; i++) {
+        const struct row *row = &r->others[i]->row;
+        uint32_t shard = map_shard_of_node(m, &r->others[i]->address);
+        if (!lives_here(c, row)) return false;
+        if (shard == SHARD_NONE) continue;
+        if (!row_has(row, dot, maps_slots(&c->maps, m->group[shard]), of)) return false;
     }
     return true;
 }
 
 static bool all_know_map(const struct cluster *c, struct map_ref ref) {
-    for (uint32_t i = 0; i < c->replica.mate_count; i++) {
-        const struct row *row = &c->replica.mates[i]->row;
-        bool lives_here = row->is_heard && row->synced && row->map_id == c->map->id;
+    if (!c->replica.settled) return false;
+    for (uint32_t i = 0; i < c->replica.other_count; i++) {
+        const struct row *row = &c->replica.others[i]->row;
         bool knows = false;
-        for (uint32_t j = 0; j < c->map_count && lives_here; j++) {
-            bool meant = c->maps[j]->epoch == ref.epoch && c->maps[j]->id >> 32 == ref.id;
-            knows = knows || (meant && row_knows_map(row, c->maps[j]->id));
+        for (uint32_t j = 0; j < c->maps.count && lives_here(c, row) && row->settled; j++) {
+            const struct map *m = c->maps.list[j];
+            bool meant = m->epoch == ref.epoch && m->id >> 32 == ref.id;
+            knows = knows || (meant && row_knows_map(row, m->id));
         }
         if (!knows) return false;
     }
@@ -198,13 +207,18 @@ static void prune_maps(const struct cluster *c, struct metadata *m) {
     if (kept < before) metadata_add_map(m, mine);
 }
 
+/* No writes of the actor will come: its process is gone, or writes for another group. */
+static bool is_past(const struct cluster *c, const struct actor *a) {
+    uint32_t shard = map_shard_of_node(c->maps.map, &a->node);
+    return a->is_over || shard == SHARD_NONE || c->maps.map->group[shard] != a->group;
+}
+
 void cluster_prune(const struct cluster *c, struct metadata *m) {
-    if (c->map->epoch == 1) return;
+    if (c->maps.map->epoch == 1) return;
     uint32_t kept = 0, before = m->clock.len;
     for (uint32_t i = 0; i < before; i++) {
         struct dot dot = m->clock.dots[i];
-        const struct actor *a = actors_get(c->actors, dot.actor);
-        bool goes = a->group == c->replica.group && a->is_over && all_have(c, dot);
+        bool goes = is_past(c, actors_get(c->actors, dot.actor)) && all_have(c, dot);
         if (!goes) m->clock.dots[kept++] = dot;
     }
     m->clock.len = kept;
@@ -234,6 +248,7 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
     for (uint32_t i = 0; i < config->view_count; i++)
         peers_add(&c->peers, &config->view[i], true);
     struct replica_config replica = {
+        .maps = &c->maps,
         .peers = &c->peers,
         .actors = c->actors,
         .store = c->store,
@@ -243,20 +258,16 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
         .ring_writes_max = config->ring_writes_max,
     };
     replica_init(&c->replica, &replica, now_ms);
-    c->map = map_create_first(config->view, config->view_count,
-                              config->shard_count == 0 ? 1 : config->shard_count,
-                              config->shard_count != 0);
-    c->maps = bytes_alloc(sizeof(struct map *));
-    c->maps[c->map_count++] = c->map;
-    if (config->shard_count != 0 || config->view_count == 1) adopt(c, c->map);
+    uint32_t shards = config->shard_count == 0 ? 1 : config->shard_count;
+    maps_init(&c->maps, map_create_first(config->view, config->view_count, shards,
+                                         config->shard_count != 0));
+    if (config->shard_count != 0 || config->view_count == 1) adopt(c, c->maps.map);
 }
 
 void cluster_free(struct cluster *c) {
     replica_free(&c->replica);
     peers_free(&c->peers);
-    for (uint32_t i = 0; i < c->map_count; i++)
-        map_free(c->maps[i]);
-    free(c->maps);
+    maps_free(&c->maps);
     actors_free(c->actors);
     store_free(c->store);
     notes_free(&c->notes);
@@ -265,14 +276,15 @@ void cluster_free(struct cluster *c) {
 /* ---- Rows ---- */
 
 static void put_row(struct cluster *c, struct peer *p, struct buffer *out) {
-    uint64_t maps[CLUSTER_MAPS_MAX];
+    uint64_t maps[MAPS_MAX];
     uint16_t count = 0;
-    if (c->is_decided) maps[count++] = c->map->id;
-    for (uint32_t i = 0; i < c->map_count && c->is_decided; i++) {
-        if (c->maps[i] != c->map) maps[count++] = c->maps[i]->id;
+    if (c->maps.is_decided) maps[count++] = c->maps.map->id;
+    for (uint32_t i = 0; i < c->maps.count && c->maps.is_decided; i++) {
+        if (c->maps.list[i] != c->maps.map) maps[count++] = c->maps.list[i]->id;
     }
     unsigned flags = (c->replica.synced ? WIRE_ROW_SYNCED : 0u) |
-                     (p->state == PEER_UP ? WIRE_ROW_HEARS_YOU : 0u);
+                     (p->state == PEER_UP ? WIRE_ROW_HEARS_YOU : 0u) |
+                     (c->replica.settled ? WIRE_ROW_SETTLED : 0u);
     struct wire_row_writer w;
     wire_begin_row(&w, out, (uint8_t)flags, maps, count);
     for (uint32_t i = 0; i < c->peers.count; i++) {
@@ -301,7 +313,7 @@ static void send_rows(struct cluster *c) {
 static void ask_for_maps(struct cluster *c, struct peer *p) {
     struct buffer *out = replica_output(&c->replica, p);
     for (uint32_t i = 0; out != NULL && i < p->row.map_count; i++) {
-        if (!knows_map_id(c, p->row.maps[i])) wire_put_map_ask(out, p->row.maps[i]);
+        if (maps_find(&c->maps, p->row.maps[i]) == NULL) wire_put_map_ask(out, p->row.maps[i]);
     }
 }
 
@@ -310,7 +322,7 @@ static bool on_row(struct cluster *c, struct peer *p, struct slice body) {
     if (!catchup_on_row(&c->replica, p, body)) return false;
     peers_on_row(&c->peers, p);
     if (!c->replica.provisional || p->is_met) ask_for_maps(c, p); /* see PRUNE */
-    if (!c->is_decided && p->row.map_id == c->map->id) adopt(c, c->map);
+    if (!c->maps.is_decided && p->row.map_id == c->maps.map->id) adopt(c, c->maps.map);
     if (was_in_view != peer_in_view(p)) c->peers.rows_due = true;
     return true;
 }
@@ -319,13 +331,12 @@ static bool on_map_ask(struct cluster *c, struct peer *p, struct slice body) {
     uint64_t id;
     struct buffer *out = replica_output(&c->replica, p);
     if (!wire_read_map_ask(body, &id)) return false;
-    for (uint32_t i = 0; out != NULL && i < c->map_count; i++) {
-        if (c->maps[i]->id != id) continue;
-        struct buffer encoded = {0};
-        map_encode(&encoded, c->maps[i]);
-        wire_put_map(out, buffer_slice(&encoded));
-        buffer_free(&encoded);
-    }
+    const struct map *m = maps_find(&c->maps, id);
+    if (m == NULL || out == NULL) return true;
+    struct buffer encoded = {0};
+    map_encode(&encoded, m);
+    wire_put_map(out, buffer_slice(&encoded));
+    buffer_free(&encoded);
     return true;
 }
 
@@ -344,7 +355,7 @@ static void judge_actor(struct cluster *c, struct peer *from, uint32_t index) {
     bool mine = address_compare(&a->node, self) == 0 && a->boot != c->peers.boot;
     bool theirs = address_compare(&a->node, &from->address) == 0 && a->boot != from->boot;
     if (mine || theirs) actors_end(c->actors, index);
-    if (a->boot == from->boot && a->group == c->replica.group) replica_note_actor(from, index);
+    if (a->boot == from->boot) replica_note_actor(from, index);
 }
 
 static bool on_actor(struct cluster *c, struct peer *from, struct slice body) {
@@ -434,7 +445,7 @@ void cluster_set_time(struct cluster *c, uint64_t now_ms) {
     peers_set_time(&c->peers, now_ms);
     c->replica.is_late = c->peers.forgiven_ms != forgiven_ms;
     if (!ticks || c->peers.count == 1) return;
-    if (!c->is_decided) decide_map(c);
+    if (!c->maps.is_decided) decide_map(c);
     replica_tick(&c->replica);
     catchup_tick(&c->replica);
     propose_maps(c);

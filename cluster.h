@@ -10,9 +10,9 @@
 #define KVS_CLUSTER_H
 
 #include "catchup.h"
+#include "handover.h"
 
 #define CLUSTER_ASK_MS      1000  /* a map of somebody else is waited for at start */
-#define CLUSTER_MAPS_MAX    1024  /* known at once */
 #define CLUSTER_ACTORS_MAX  65536 /* that peers may introduce */
 #define CLUSTER_OVER_ACTORS 32    /* of past boots in D before a first map is replaced */
 
@@ -37,12 +37,8 @@ struct cluster {
     uint64_t started_ms;
     uint32_t over_actors_max;
 
-    struct map **maps; /* all that are known */
-    uint32_t map_count;
-    struct map *map;  /* lives by this one; before it is decided: would, if nobody had another */
-    struct map *next; /* greater, and not adopted yet; or NULL */
-    bool is_decided;
-    uint32_t shard; /* of this node in `map`, or SHARD_NONE */
+    struct maps maps;
+    uint32_t shard; /* of this node in the map that it lives by, or SHARD_NONE */
 };
 
 void cluster_init(struct cluster *c, const struct cluster_config *config, uint64_t now_ms);
@@ -58,6 +54,9 @@ size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes);
 /* A map with the epoch and the first 32 bits of the id is known. */
 bool cluster_knows_map(const struct cluster *c, struct map_ref ref);
 struct map_ref cluster_map_ref(const struct cluster *c); /* of the present one */
+
+/* This node will change its group as soon as its writes under way have ended: no new ones. */
+bool cluster_is_leaving(const struct cluster *c);
 
 /* The node is struck off: out of the view, and out of the map. */
 void cluster_remove(struct cluster *c, const struct address *node);

@@ -19,7 +19,7 @@
  * VOID (handover_is_void)
  *   6. A group's state of a slot is nowhere when all who were ever its members, and all owners of
  *      the slot, are in view, know the present map and say that they lack it. Whoever was struck
- *      off counts as lacking it. Then it is begun anew with what is here; D does not move, so
+ *      off, out of view and out of the map, counts as lacking it. Then it is begun anew with what is here; D does not move, so
  *      that whoever has seen more is told that it is missing.
  * DROP (drop_residue)
  *   7. A slot that this node does not own goes when its owners in view, two or all of them, live by
@@ -111,7 +111,7 @@ void handover_take_base(struct replica *r, uint32_t slot, const struct base *bas
         }
     }
     parts_join_slot(&r->parts, slot, &nothing, &taken);
-    base_free(&taken);
+    base_clear(&taken);
     r->base_moved = true;
 }
 
@@ -120,7 +120,7 @@ void handover_take_base(struct replica *r, uint32_t slot, const struct base *bas
 /* It says that it lacks the group's state of the slot, living by this map or a later one. */
 static bool says_lacks(const struct replica *r, const struct peer *p, uint64_t group,
                        uint32_t slot) {
-    if (p->state == PEER_SELF || p->state == PEER_STRUCK) return true;
+    if (p->state == PEER_SELF) return true;
     const struct map *theirs = maps_find(r->maps, p->row.map_id);
     bool knows = peer_in_view(p) && theirs != NULL && !map_less(theirs, r->maps->map);
     if (!knows) return false;
@@ -134,7 +134,9 @@ static bool all_say_lacks(const struct replica *r, const struct map *m, uint32_t
     for (uint32_t i = 0; i < m->node_count; i++) {
         if (m->shard_of_node[i] != shard) continue;
         const struct peer *p = peers_find(r->peers, &m->nodes[i]);
-        if (p != NULL && !says_lacks(r, p, group, slot)) return false;
+        bool here = p != NULL && (p->state == PEER_SELF || peer_in_view(p));
+        bool struck_off = !here && !map_has_node(r->maps->map, &m->nodes[i]);
+        if (!struck_off && (p == NULL || !says_lacks(r, p, group, slot))) return false;
     }
     return true;
 }

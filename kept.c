@@ -54,12 +54,6 @@ void ring_keep(struct ring *r, struct kept *k) {
         ring_trim_first(r);
 }
 
-void ring_put(const struct ring *r, struct buffer *out, const struct vclock *behind) {
-    for (const struct kept *k = r->first; k != NULL; k = k->next) {
-        if (!vclock_has(behind, k->dot)) buffer_put(out, kept_frame(k));
-    }
-}
-
 /* ---- Held back ---- */
 
 void held_free(struct held *h) {

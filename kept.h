@@ -47,9 +47,6 @@ void ring_free(struct ring *r);
 void ring_keep(struct ring *r, struct kept *k); /* takes k; may forget others, or k itself */
 void ring_trim_first(struct ring *r);           /* there is one */
 
-/* Puts the frames beyond `behind`, in the order of delivery. */
-void ring_put(const struct ring *r, struct buffer *out, const struct vclock *behind);
-
 /* ---- Held back ---- */
 
 struct held {

@@ -3,12 +3,21 @@
 
 #include <stdlib.h>
 
+static struct group *add_group(struct maps *ms, uint64_t id) {
+    ms->groups = bytes_realloc(ms->groups, (ms->group_count + 1) * sizeof *ms->groups);
+    struct group *g = &ms->groups[ms->group_count++];
+    *g = (struct group){.id = id};
+    return g;
+}
+
+void maps_add_foreign(struct maps *ms, uint64_t group) {
+    if (maps_slots(ms, group) == NULL) add_group(ms, group);
+}
+
 static void learn_groups(struct maps *ms, const struct map *m) {
     for (uint32_t shard = 0; shard < m->shard_count; shard++) {
         if (maps_slots(ms, m->group[shard]) != NULL) continue;
-        ms->groups = bytes_realloc(ms->groups, (ms->group_count + 1) * sizeof *ms->groups);
-        struct group *g = &ms->groups[ms->group_count++];
-        *g = (struct group){.id = m->group[shard]};
+        struct group *g = add_group(ms, m->group[shard]);
         for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
             if (m->shard_of_slot[s] == shard) slots_add(&g->slots, s);
         }

@@ -42,6 +42,9 @@ bool maps_is_past(const struct maps *ms, const struct map *m);
 /* The slots of a group; NULL: no known map has it. */
 const struct slots *maps_slots(const struct maps *ms, uint64_t group);
 
+/* A group that no map names has no slots here (tests and benchmarks). */
+void maps_add_foreign(struct maps *ms, uint64_t group);
+
 /* The group that a map has at a slot. */
 static inline uint64_t map_group(const struct map *m, uint32_t slot) {
     return m->group[m->shard_of_slot[slot]];

@@ -152,7 +152,8 @@ void node_read_claim(const struct node *n, struct claim *c, struct json_reader *
 }
 
 /* True when everything that the claim names and that concerns the slot is here, or proven lost;
- * otherwise what is missing stands in n->missing. Entries of other groups are never waited for. */
+ * otherwise what is missing stands in n->missing. Entries of groups that have not got the slot are
+ * never waited for. */
 static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
     const struct vclock *here = replica_clock(n->replica, slot);
     n->missing.len = 0;
@@ -164,10 +165,10 @@ static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
     }
     for (uint32_t i = 0; i < c->metadata.clock.len; i++) {
         struct dot dot = c->metadata.clock.dots[i];
-        const struct actor *actor = actors_get(n->cluster.actors, dot.actor);
-        if (actor->group != n->replica->group || vclock_has(here, dot)) continue;
-        if (catchup_waive(n->replica, dot, slot)) continue;
-        metadata_put_missing(&n->missing, actor->label, dot.n);
+        const struct slots *of = replica_slots_of(n->replica, dot.actor);
+        if (vclock_has(here, dot) || (of != NULL && !slots_has(of, slot))) continue;
+        if (of != NULL && catchup_waive(n->replica, dot, slot)) continue;
+        metadata_put_missing(&n->missing, actors_get(n->cluster.actors, dot.actor)->label, dot.n);
     }
     return n->missing.len == 0;
 }
@@ -272,8 +273,9 @@ static bool attempt(struct node *n, uint64_t token, const struct op *op, struct 
     struct serving g = {.op = op, .token = token, .seen = &op->claim->metadata};
     g.place = store_locate(n->cluster.store, op->key);
     *a = (struct answer){.asked = op->claim->text, .status = NODE_CANNOT_FORWARD};
-    a->shard = n->cluster.map->shard_of_slot[g.place.slot];
-    if (!n->cluster.is_decided || (a->shard == n->cluster.shard && !n->replica->synced)) {
+    const struct maps *maps = &n->cluster.maps;
+    a->shard = maps->map->shard_of_slot[g.place.slot];
+    if (!maps->is_decided || (a->shard == n->cluster.shard && !replica_serves(n->replica))) {
         return false;
     }
     if (a->shard != n->cluster.shard) return true;
@@ -283,6 +285,9 @@ static bool attempt(struct node *n, uint64_t token, const struct op *op, struct 
         a->missing = buffer_slice(&n->missing);
         return false;
     }
+    bool may_go = op->kind == OP_GET ? handover_may_read(n->replica, g.place.slot)
+                                     : !cluster_is_leaving(&n->cluster);
+    if (!may_go) return false;
     g.known = store_find(n->cluster.store, g.place, op->key, &g.old);
     a->status = serve(n, &g, a);
     if (a->status == NODE_MEMORY_LIMIT) return true; /* it goes back with what it came with */
@@ -363,7 +368,7 @@ static void answer_write(struct node *n, struct under_way *u, struct answer *a) 
     enum node_status put = u->replaced ? NODE_REPLACED : NODE_CREATED;
     *a = (struct answer){
         .status = u->is_delete ? NODE_DELETED : put,
-        .shard = n->cluster.map->shard_of_slot[u->slot],
+        .shard = n->cluster.maps.map->shard_of_slot[u->slot],
         .metadata = &u->seen,
     };
     cluster_prune(&n->cluster, &u->seen);
@@ -434,7 +439,7 @@ enum peers_added node_view_add(struct node *n, const struct address *address) {
 
 /* Would a shard be left without any live member? */
 static bool is_last_member(const struct node *n, const struct address *address) {
-    const struct map *m = n->cluster.map;
+    const struct map *m = n->cluster.maps.map;
     uint32_t shard = map_shard_of_node(m, address), others = 0;
     const struct peer *p = peers_find(&n->cluster.peers, address);
     if (shard == SHARD_NONE || p == NULL || !peer_in_view(p)) return false;
@@ -449,7 +454,7 @@ static bool is_last_member(const struct node *n, const struct address *address) 
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
     const struct peer *p = peers_find(&n->cluster.peers, address);
     bool known = p != NULL &&
-                 (peer_is_listed(&n->cluster.peers, p) || map_has_node(n->cluster.map, address));
+                 (peer_is_listed(&n->cluster.peers, p) || map_has_node(n->cluster.maps.map, address));
     if (!known || p->state == PEER_STRUCK) return NODE_REMOVED_UNKNOWN;
     if (p->state == PEER_SELF || is_last_member(n, address)) return NODE_REMOVED_LAST_MEMBER;
     cluster_remove(&n->cluster, address);
@@ -458,7 +463,7 @@ enum node_removed node_view_remove(struct node *n, const struct address *address
 }
 
 const struct map *node_map(const struct node *n) {
-    return n->cluster.map;
+    return n->cluster.maps.map;
 }
 
 uint32_t node_shard(const struct node *n) {
@@ -466,11 +471,11 @@ uint32_t node_shard(const struct node *n) {
 }
 
 bool node_owns_slot(const struct node *n, uint32_t slot) {
-    return n->cluster.map->shard_of_slot[slot] == n->cluster.shard;
+    return n->cluster.maps.map->shard_of_slot[slot] == n->cluster.shard;
 }
 
 bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys) {
-    if (shard != n->cluster.shard || !n->replica->synced) return false;
+    if (shard != n->cluster.shard || !replica_serves(n->replica)) return false;
     *keys = 0;
     for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
         if (node_owns_slot(n, slot)) *keys += store_slot_live(n->cluster.store, slot);
@@ -479,7 +484,7 @@ bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys) {
 }
 
 enum node_joined node_add_member(struct node *n, uint32_t shard, const struct address *address) {
-    uint32_t now = map_shard_of_node(n->cluster.map, address);
+    uint32_t now = map_shard_of_node(n->cluster.maps.map, address);
     if (!peers_lists(&n->cluster.peers, address)) return NODE_JOIN_NOT_IN_VIEW;
     if (now == shard) return NODE_JOINED;
     if (now != SHARD_NONE) return NODE_JOIN_OTHER_SHARD;
@@ -491,7 +496,7 @@ enum node_resharded node_reshard(struct node *n, uint32_t shard_count) {
     for (uint32_t i = 0; i < n->cluster.peers.count; i++)
         live_nodes += peer_in_view(n->cluster.peers.list[i]);
     if (live_nodes < NODE_SHARD_NODES_MIN * shard_count) return NODE_RESHARD_TOO_FEW_NODES;
-    return shard_count == n->cluster.map->shard_count ? NODE_RESHARDED : NODE_RESHARD_NOT_BUILT;
+    return shard_count == n->cluster.maps.map->shard_count ? NODE_RESHARDED : NODE_RESHARD_NOT_BUILT;
 }
 
 /* ---- Reports ---- */
@@ -517,7 +522,7 @@ const struct replica_stats *node_replica_stats(const struct node *n) {
 }
 
 bool node_ready(const struct node *n) {
-    return n->cluster.is_decided && n->replica->synced;
+    return n->cluster.maps.is_decided && replica_serves(n->replica);
 }
 
 bool node_provisional(const struct node *n) {
@@ -539,5 +544,6 @@ uint32_t node_under_way(const struct node *n) {
 uint32_t node_learn_actor(struct node *n, uint64_t id, const struct address *node, uint64_t boot,
                           uint64_t group) {
     n->replica->progress++;
+    maps_add_foreign(&n->cluster.maps, group);
     return actors_learn(n->cluster.actors, id, node, boot, group);
 }

@@ -34,7 +34,7 @@ bool slots_within(const struct slots *a, const struct slots *b) {
 
 /* ---- Base ---- */
 
-void base_free(struct base *b) {
+void base_clear(struct base *b) {
     free(b->groups);
     *b = (struct base){0};
 }
@@ -92,7 +92,7 @@ void parts_init(struct parts *ps) {
 
 static void part_free(struct part *p) {
     vclock_free(&p->clock);
-    base_free(&p->base);
+    base_clear(&p->base);
 }
 
 void parts_free(struct parts *ps) {
@@ -198,7 +198,7 @@ void parts_join_slot(struct parts *ps, uint32_t slot, const struct vclock *clock
     bool same = mine != NULL && vclock_equal(&mine->clock, &joined) && base_equal(&mine->base, &both);
     if (!same) set_slot(ps, slot, &joined, &both);
     vclock_free(&joined);
-    base_free(&both);
+    base_clear(&both);
 }
 
 /* Moves those slots of part i that are in `out` to a part of their own with the same history, if

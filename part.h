@@ -39,7 +39,7 @@ struct base {
     uint32_t count;
 };
 
-void base_free(struct base *b);
+void base_clear(struct base *b);
 bool base_has(const struct base *b, uint64_t group);
 void base_add(struct base *b, uint64_t group);
 bool base_covers(const struct base *b, const struct base *other);

@@ -117,39 +117,6 @@ void replica_take_place(struct replica *r) {
     r->progress++;
 }
 
-void replica_join(struct replica *r, const struct map *map, uint32_t shard) {
-    static const struct vclock nothing;
-    bool same = shard != SHARD_NONE && map->group[shard] == r->group;
-    bool first = r->map_id == 0;
-    for (uint32_t i = 0; i < r->mate_count; i++)
-        r->mates[i]->owes_since_ms = UINT64_MAX; /* who leaves owes nothing any more */
-    r->map_id = map->id;
-    r->mate_count = 0;
-    r->mates = bytes_realloc(r->mates, map->node_count * sizeof(struct peer *));
-    for (uint32_t i = 0; i < map->node_count; i++) {
-        struct peer *p = peers_find(r->peers, &map->nodes[i]);
-        if (map->shard_of_node[i] != shard || shard == SHARD_NONE || p->state == PEER_SELF)
-            continue;
-        r->mates[r->mate_count++] = p;
-    }
-    if (same) return;
-    r->group = shard == SHARD_NONE ? 0 : map->group[shard];
-    r->slots = (struct slots){0};
-    r->actor = ACTOR_NONE;
-    r->assigned = 0;
-    if (!first) r->joined_ms = peers_awake_ms(r->peers);
-    r->provisional = false;
-    r->synced = shard != SHARD_NONE && r->mate_count == 0;
-    for (uint32_t s = 0; s < SHARD_SLOTS && shard != SHARD_NONE; s++) {
-        if (map->shard_of_slot[s] != shard) continue;
-        slots_add(&r->slots, s);
-        if (parts_clock(&r->parts, s) == NULL) parts_set_slot(&r->parts, s, &nothing);
-    }
-    for (uint32_t i = 0; i < r->mate_count; i++)
-        forget_dealings(r->mates[i]);
-    r->progress++;
-}
-
 void replica_note_row(struct replica *r, struct peer *p) {
     p->holds = r->group != 0 && row_holds(&p->row, r->group, &r->slots);
 }

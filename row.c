@@ -6,7 +6,7 @@
 void row_clear(struct row *row) {
     for (uint32_t i = 0; i < row->part_count; i++) {
         vclock_free(&row->parts[i].clock);
-        base_free(&row->parts[i].base);
+        base_clear(&row->parts[i].base);
     }
     vclock_free(&row->held);
     free(row->parts);
@@ -173,10 +173,10 @@ bool row_is_covered(const struct row *row, const struct parts *parts, const stru
     return true;
 }
 
-bool row_has(const struct row *row, struct dot dot, const struct slots *of) {
-    for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
-        const struct vclock *clock = row_clock(row, s);
-        if (clock == NULL || !vclock_has(clock, dot)) return false;
+bool row_has(const struct row *row, struct dot dot, const struct slots *a, const struct slots *b) {
+    for (uint32_t s = slots_next(a, 0); s < SHARD_SLOTS; s = slots_next(a, s + 1)) {
+        const struct vclock *clock = slots_has(b, s) ? row_clock(row, s) : NULL;
+        if (slots_has(b, s) && (clock == NULL || !vclock_has(clock, dot))) return false;
     }
     return true;
 }

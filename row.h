@@ -65,7 +65,7 @@ bool row_holds(const struct row *row, uint64_t group, const struct slots *slots)
 /* True when `parts` has everything that the row shows of the slots in `of`. */
 bool row_is_covered(const struct row *row, const struct parts *parts, const struct slots *of);
 
-/* True when the row shows a dot of every slot in `of`. */
-bool row_has(const struct row *row, struct dot dot, const struct slots *of);
+/* True when the row shows a dot of every slot that is in both sets. */
+bool row_has(const struct row *row, struct dot dot, const struct slots *a, const struct slots *b);
 
 #endif

@@ -180,13 +180,6 @@ void vclock_join(struct vclock *c, const struct vclock *other) {
         vclock_raise(c, other->dots[i]);
 }
 
-void vclock_meet(struct vclock *c, const struct vclock *other) {
-    for (uint32_t i = 0; i < c->len; i++) {
-        uint64_t n = vclock_get(other, c->dots[i].actor);
-        if (n < c->dots[i].n) c->dots[i].n = n;
-    }
-}
-
 bool vclock_covers(const struct vclock *c, const struct vclock *other) {
     for (uint32_t i = 0; i < other->len; i++) {
         if (!vclock_has(c, other->dots[i])) return false;

@@ -66,7 +66,6 @@ uint64_t vclock_get(const struct vclock *c, uint32_t actor); /* 0 when absent */
 void vclock_set(struct vclock *c, struct dot dot);
 void vclock_raise(struct vclock *c, struct dot dot); /* to at least dot.n */
 void vclock_join(struct vclock *c, const struct vclock *other);
-void vclock_meet(struct vclock *c, const struct vclock *other); /* the smaller of each number */
 bool vclock_covers(const struct vclock *c, const struct vclock *other); /* every dot of it */
 bool vclock_equal(const struct vclock *a, const struct vclock *b);
 

@@ -164,7 +164,9 @@ static void put_write(struct site *s, enum wire_type type) {
 
 static void put_pull(struct site *s) {
     uint8_t parts = next(s) & 3;
-    size_t begun = wire_begin_pull(&s->stream, 1, parts);
+    uint8_t whole[WIRE_SLOTS_BYTES];
+    memset(whole, next(s), sizeof whole);
+    size_t begun = wire_begin_pull(&s->stream, 1, whole, parts);
     for (uint8_t i = 0; i < parts; i++)
         put_part(s, &s->stream);
     wire_end_pull(&s->stream, begun);

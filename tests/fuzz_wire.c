@@ -119,7 +119,7 @@ static bool again_ack(struct slice body, struct buffer *out) {
 static bool again_pull(struct slice body, struct buffer *out) {
     struct wire_pull m;
     if (!wire_read_pull(body, &m)) return false;
-    size_t begun = wire_begin_pull(out, m.map_id, m.part_count);
+    size_t begun = wire_begin_pull(out, m.map_id, (const uint8_t *)m.whole.at, m.part_count);
     for (uint16_t i = 0; i < m.part_count; i++)
         again_part(&m.rest, out);
     assert(m.rest.len == 0);

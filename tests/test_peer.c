@@ -127,6 +127,15 @@ static void answer(struct far *f, uint64_t boot) {
     CHECK(send_frame(f, f->out, &frame));
 }
 
+/* It holds the whole state of the group, on every slot. */
+static void put_whole(struct wire_row_writer *w, uint64_t group) {
+    uint8_t slots[WIRE_SLOTS_BYTES];
+    memset(slots, 0xff, sizeof slots);
+    wire_begin_part(w->out, slots, 1, 0);
+    wire_put_u64(w->out, group);
+    wire_count_part(w);
+}
+
 static void send_row(struct far *f, uint8_t flags) {
     struct buffer frame = {0};
     struct wire_row_writer w;
@@ -135,6 +144,7 @@ static void send_row(struct far *f, uint8_t flags) {
     wire_begin_row(&w, &frame, flags, &map, 1);
     for (int i = 0; i < 2; i++)
         wire_put_row_peer(&w, &both[i]);
+    if (flags & WIRE_ROW_SYNCED) put_whole(&w, node_map(f->n)->group[0]);
     wire_end_row(&w);
     CHECK(f->in != NULL && send_frame(f, f->in, &frame));
 }

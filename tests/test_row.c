@@ -26,7 +26,8 @@ static struct parts two_parts(uint32_t split, uint64_t low, uint64_t high) {
     vclock_set(&above, (struct dot){1, 1});
     parts_init(&ps);
     for (uint32_t s = 0; s < SHARD_SLOTS; s++)
-        parts_set_slot(&ps, s, s < split ? &below : &above);
+        parts_join_slot(&ps, s, s < split ? &below : &above, NULL);
+    parts_found(&ps, &ps.list[ps.of_slot[0]].slots, GROUP);
     vclock_free(&below);
     vclock_free(&above);
     return ps;
@@ -40,7 +41,7 @@ static void put_row(struct buffer *out, const struct parts *ps, const struct act
     wire_begin_row(&w, out, WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU, maps, 2);
     wire_put_row_peer(&w, &peer);
     for (uint32_t i = 0; i < ps->count; i++) {
-        row_put_part(out, &ps->list[i], GROUP, true, as);
+        row_put_part(out, &ps->list[i], as);
         wire_count_part(&w);
     }
     wire_begin_part(out, no_slots, 0, 1); /* held back: from the fifth write of b on */
@@ -139,14 +140,31 @@ static void a_dot_is_there_when_every_slot_has_it(void) {
     struct actors *as = two_actors();
     struct parts ps = two_parts(10, 3, 4);
     struct row row = row_of(&ps, as), nothing = {0};
+    struct slots all, ten, none = {0};
+    slots_below(&all, SHARD_SLOTS);
+    slots_below(&ten, 10);
+    CHECK(row_has(&row, (struct dot){0, 3}, &all, &all));
+    CHECK(!row_has(&row, (struct dot){0, 4}, &all, &all));
+    CHECK(!row_has(&row, (struct dot){0, 4}, &all, &ten));
+    CHECK(row_has(&row, (struct dot){0, 4}, &all, &none)); /* no slot is in both */
+    CHECK(!row_has(&row, (struct dot){1, 1}, &all, &all));
+    CHECK(!row_has(&row, (struct dot){1, 1}, &ten, &ten));
+    CHECK(!row_has(&nothing, (struct dot){0, 1}, &all, &all));
+    row_clear(&row);
+    parts_free(&ps);
+    actors_free(as);
+}
+
+static void a_group_is_held_where_each_slot_has_its_base(void) {
+    struct actors *as = two_actors();
+    struct parts ps = two_parts(10, 3, 4);
+    struct row row = row_of(&ps, as);
     struct slots all, ten;
     slots_below(&all, SHARD_SLOTS);
     slots_below(&ten, 10);
-    CHECK(row_has(&row, (struct dot){0, 3}, &all));
-    CHECK(!row_has(&row, (struct dot){0, 4}, &all));
-    CHECK(!row_has(&row, (struct dot){1, 1}, &all));
-    CHECK(!row_has(&row, (struct dot){1, 1}, &ten));
-    CHECK(!row_has(&nothing, (struct dot){0, 1}, &all));
+    CHECK(row_holds(&row, GROUP, &ten));
+    CHECK(!row_holds(&row, GROUP, &all));
+    CHECK(!row_holds(&row, GROUP + 1, &ten));
     row_clear(&row);
     parts_free(&ps);
     actors_free(as);
@@ -156,6 +174,7 @@ int main(void) {
     RUN(a_row_is_read_as_it_was_put);
     RUN(a_row_that_names_a_stranger_is_refused_and_leaves_nothing);
     RUN(a_row_is_covered_slot_by_slot);
+    RUN(a_group_is_held_where_each_slot_has_its_base);
     RUN(a_dot_is_there_when_every_slot_has_it);
     return kit_finish();
 }

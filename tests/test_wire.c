@@ -134,10 +134,14 @@ static void check_refused(struct slice body, struct kit_random *r) {
     if (CHECK(wire_read_refused(body, &reason))) CHECK_SLICE(reason, want);
 }
 
+static void draw_slots(uint8_t out[WIRE_SLOTS_BYTES], struct kit_random *r) {
+    for (size_t i = 0; i < WIRE_SLOTS_BYTES; i++)
+        out[i] = (uint8_t)kit_next(r);
+}
+
 static void put_part(struct buffer *out, struct kit_random *r) {
     uint8_t slots[WIRE_SLOTS_BYTES];
-    for (size_t i = 0; i < sizeof slots; i++)
-        slots[i] = (uint8_t)kit_next(r);
+    draw_slots(slots, r);
     uint16_t groups = draw_count(r), dots = draw_count(r);
     wire_begin_part(out, slots, groups, dots);
     put_numbers(out, r, groups);
@@ -310,7 +314,9 @@ static void check_ack(struct slice body, struct kit_random *r) {
 static void put_pull(struct buffer *out, struct kit_random *r) {
     uint64_t map_id = kit_next(r);
     uint16_t parts = draw_count(r);
-    size_t begun = wire_begin_pull(out, map_id, parts);
+    uint8_t whole[WIRE_SLOTS_BYTES];
+    draw_slots(whole, r);
+    size_t begun = wire_begin_pull(out, map_id, whole, parts);
     for (uint16_t i = 0; i < parts; i++)
         put_part(out, r);
     wire_end_pull(out, begun);
@@ -319,8 +325,11 @@ static void put_pull(struct buffer *out, struct kit_random *r) {
 static void check_pull(struct slice body, struct kit_random *r) {
     uint64_t map_id = kit_next(r);
     uint16_t parts = draw_count(r);
+    uint8_t whole[WIRE_SLOTS_BYTES];
     struct wire_pull m;
+    draw_slots(whole, r);
     if (!CHECK(wire_read_pull(body, &m) && m.map_id == map_id && m.part_count == parts)) return;
+    CHECK(slice_equal(m.whole, (struct slice){(char *)whole, sizeof whole}));
     for (uint16_t i = 0; i < parts; i++)
         check_part(wire_next_part(&m.rest), r);
     CHECK_U64(m.rest.len, 0);
@@ -645,8 +654,8 @@ static void counts_and_lengths_that_lie_are_refused(void) {
         {WIRE_HELLO, 14, 1},      {WIRE_REFUSED, 0, 1},     {WIRE_ROW, 1, 2},
         {WIRE_ROW, 3, 2},         {WIRE_ROW, 5, 2},         {WIRE_ACTOR, 24, 2},
         {WIRE_WRITE, 25, 2},      {WIRE_WRITE, 27, 4},      {WIRE_WRITE, 31, 2},
-        {WIRE_WRITE, 33, 4},      {WIRE_VERSION, 27, 4},    {WIRE_PULL, 8, 2},
-        {WIRE_PULL, 10 + 128, 2}, {WIRE_PULL, 10 + 130, 4}, {WIRE_SLOT, 10, 2},
+        {WIRE_WRITE, 33, 4},      {WIRE_VERSION, 27, 4},    {WIRE_PULL, 136, 2},
+        {WIRE_PULL, 138 + 128, 2}, {WIRE_PULL, 138 + 130, 4}, {WIRE_SLOT, 10, 2},
         {WIRE_SLOT, 12, 4},
     };
     struct kit_random random = {kit_seed()};
@@ -659,7 +668,7 @@ static void counts_and_lengths_that_lie_are_refused(void) {
         struct slice body = {out.at + WIRE_HEAD_BYTES, out.len - WIRE_HEAD_BYTES};
         /* A part that takes too much of the next one may happen to fit again: only the last part.
          */
-        bool last = type != WIRE_PULL || offset == 8 || number_at(body, 8, 2) == 1;
+        bool last = type != WIRE_PULL || offset == 136 || number_at(body, 136, 2) == 1;
         if (offset + bytes <= body.len && last) { /* a pull may have no part */
             uint64_t n = number_at(body, offset, bytes);
             uint64_t most = UINT64_MAX >> (64 - 8 * bytes);
@@ -733,7 +742,7 @@ static void unknown_flags_are_refused(void) {
                           out.len - write_at - WIRE_HEAD_BYTES};
     for (unsigned flags = 0; flags < 256; flags++) {
         kit_note("flags %u", flags);
-        CHECK(reads_with(WIRE_ROW, row, 0, 1, flags) == (flags <= 3));
+        CHECK(reads_with(WIRE_ROW, row, 0, 1, flags) == (flags <= 7));
         CHECK(reads_with(WIRE_ROW, row, 7 + 8, 1, flags) == (flags <= 1));
         CHECK(reads_with(WIRE_WRITE, write, 24, 1, flags) == (flags <= 1));
     }
