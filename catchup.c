@@ -426,7 +426,7 @@ static void judge_member(struct replica *r) {
 }
 
 static void judge_synced(struct replica *r) {
-    if (r->is_late || r->map_id == 0) return; /* what the others say is still to be read */
+    if (r->map_id == 0) return;
     if (r->group == 0)
         judge_standing_by(r);
     else

@@ -443,8 +443,8 @@ void cluster_set_time(struct cluster *c, uint64_t now_ms) {
     bool ticks = now_ms >= c->peers.tick_ms;
     uint64_t forgiven_ms = c->peers.forgiven_ms;
     peers_set_time(&c->peers, now_ms);
-    c->replica.is_late = c->peers.forgiven_ms != forgiven_ms;
-    if (!ticks || c->peers.count == 1) return;
+    c->is_late = c->peers.forgiven_ms != forgiven_ms;
+    if (!ticks || c->is_late || c->peers.count == 1) return;
     if (!c->maps.is_decided) decide_map(c);
     replica_tick(&c->replica);
     catchup_tick(&c->replica);
@@ -455,7 +455,7 @@ void cluster_set_time(struct cluster *c, uint64_t now_ms) {
 void cluster_end_turn(struct cluster *c) {
     if (c->peers.count == 1) return;
     replica_end_turn(&c->replica);
-    catchup_end_turn(&c->replica);
+    if (!c->is_late) catchup_end_turn(&c->replica);
     if (c->peers.rows_due) send_rows(c);
 }
 

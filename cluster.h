@@ -35,6 +35,7 @@ struct cluster {
     struct replica replica;
     uint64_t (*random64)(void);
     uint64_t started_ms;
+    bool is_late; /* this process was stopped before this turn: it only reads, its rows are old */
     uint32_t over_actors_max;
 
     struct maps maps;

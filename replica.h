@@ -40,7 +40,6 @@ struct replica {
     uint64_t (*random64)(void);
     uint64_t boot;
     uint64_t joined_ms; /* the group */
-    bool is_late;       /* this process was stopped before this turn: its rows are old */
 
     uint64_t map_id;      /* that this node lives by; 0: none yet */
     struct peer **others; /* owned array: the other nodes of the map, up or down */
