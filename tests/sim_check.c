@@ -137,6 +137,8 @@ static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
     uint32_t shown = seen_of(s, h)->shows[key];
     if (w->key != key) return;
     if (w->lost) {
+        bool covered = shown != write && not_older(s, shown, write);
+        if (covered) return; /* delivered or waived: a later version stands in its place anyway */
         if (shown != write && is_waived(s, h, w)) return;
         w->lost = false;
         s->truth.lost_count--;
