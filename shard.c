@@ -1,4 +1,12 @@
-/* Slots and maps. See shard.h. */
+/* Slots and maps. See shard.h.
+ *
+ * A reshard deals slots and nodes by the same rule, deal(). How many of them each shard is to have
+ * follows from the numbers alone. A shard that has too many lets go of evenly spaced ones, so that
+ * what it keeps is still a fair sample: the slots of similar keys are not independent, and a run of
+ * neighbours might hold many more keys than its share. What is let go, and what was nobody's, is
+ * dealt in turn to the shards that have too few. So a shard that goes on keeps live members, if it
+ * has any, together with slots whose keys they have.
+ */
 #include "shard.h"
 
 #include <assert.h>
@@ -88,6 +96,25 @@ static void add_node(struct map *m, const struct address *node, uint32_t shard) 
     m->shard_of_node[i] = shard;
 }
 
+/* The place of a node in a map, or node_count. */
+static uint32_t place_of(const struct map *m, const struct address *node) {
+    uint32_t i = 0;
+    while (i < m->node_count && address_compare(&m->nodes[i], node) != 0)
+        i++;
+    return i;
+}
+
+static void add_member(struct map *m, const struct address *node, uint32_t shard) {
+    uint32_t i = place_of(m, node);
+    assert(shard < m->shard_count);
+    if (i == m->node_count) {
+        add_node(m, node, shard);
+        return;
+    }
+    assert(m->shard_of_node[i] == SHARD_NONE || m->shard_of_node[i] == shard);
+    m->shard_of_node[i] = shard;
+}
+
 static void name_later_map(struct map *m) {
     struct buffer canonical = {0};
     map_encode(&canonical, m);
@@ -113,10 +140,146 @@ struct map *map_derive(const struct map *from, const struct map_change *change) 
         add_node(m, node, from->shard_of_node[i]);
     }
     for (uint32_t i = 0; i < change->add_count; i++)
-        add_node(m, &change->add[i], change->shard);
+        add_member(m, &change->add[i], change->shard);
     name_later_map(m);
     return m;
 }
+
+/* ---- Reshard ---- */
+
+/* `count` things, dealt as evenly as can be. The larger shares go first to the shards that have
+ * more than the smaller one: there each saves a move. */
+static void choose_shares(uint32_t *share, const uint32_t *has, uint32_t count,
+                          uint32_t shard_count) {
+    uint32_t smaller = count / shard_count, larger_ones = count % shard_count;
+    for (uint32_t s = 0; s < shard_count; s++) {
+        share[s] = smaller;
+        if (has[s] <= smaller || larger_ones == 0) continue;
+        share[s]++;
+        larger_ones--;
+    }
+    for (uint32_t s = 0; s < shard_count && larger_ones > 0; s++) {
+        if (share[s] > smaller) continue;
+        share[s]++;
+        larger_ones--;
+    }
+}
+
+/* Whether the i-th of `has` things is one of those to let go of. */
+static bool is_let_go(uint32_t i, uint32_t has, uint32_t share) {
+    uint32_t surplus = has > share ? has - share : 0;
+    return (i + 1) * surplus / has > i * surplus / has;
+}
+
+/* shard_of: where each thing is, and then where it comes. No such shard: it is nobody's. */
+static void deal(uint32_t *shard_of, uint32_t count, uint32_t shard_count) {
+    uint32_t has[SHARD_COUNT_MAX] = {0}, seen[SHARD_COUNT_MAX] = {0}, share[SHARD_COUNT_MAX];
+    uint32_t taker = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (shard_of[i] < shard_count) has[shard_of[i]]++;
+    }
+    choose_shares(share, has, count, shard_count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t s = shard_of[i];
+        if (s < shard_count && !is_let_go(seen[s]++, has[s], share[s])) continue;
+        while (has[taker] >= share[taker])
+            taker = (taker + 1) % shard_count;
+        has[taker]++;
+        shard_of[i] = taker;
+        taker = (taker + 1) % shard_count;
+    }
+}
+
+static void deal_slots(struct map *m, const struct map *from) {
+    uint32_t shard_of[SHARD_SLOTS];
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++)
+        shard_of[slot] = from->shard_of_slot[slot];
+    deal(shard_of, SHARD_SLOTS, m->shard_count);
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++)
+        m->shard_of_slot[slot] = (uint8_t)shard_of[slot];
+}
+
+static void deal_nodes(struct map *m, const struct map *from, const struct map_plan *plan) {
+    uint32_t nodes_max = from->node_count + plan->live_count;
+    m->nodes = bytes_alloc(nodes_max * sizeof *m->nodes);
+    m->shard_of_node = bytes_alloc(nodes_max * sizeof *m->shard_of_node);
+    for (uint32_t i = 0; i < plan->live_count; i++) {
+        assert(i == 0 || address_compare(&plan->live[i - 1], &plan->live[i]) < 0);
+        add_node(m, &plan->live[i], map_shard_of_node(from, &plan->live[i]));
+    }
+    deal(m->shard_of_node, m->node_count, m->shard_count);
+    for (uint32_t i = 0; i < from->node_count; i++) {
+        if (!map_has_node(m, &from->nodes[i])) add_node(m, &from->nodes[i], SHARD_NONE);
+    }
+    assert(m->node_count <= SHARD_NODES_MAX);
+}
+
+/* The shard of `from` with exactly the slots of this one, or SHARD_NONE. */
+static uint32_t shard_of_same_slots(const struct map *from, const struct map *m, uint32_t shard) {
+    const uint8_t *first = memchr(m->shard_of_slot, (int)shard, sizeof m->shard_of_slot);
+    uint32_t old = from->shard_of_slot[first - m->shard_of_slot];
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
+        bool is_in = m->shard_of_slot[slot] == shard, was_in = from->shard_of_slot[slot] == old;
+        if (is_in != was_in) return SHARD_NONE;
+    }
+    return old;
+}
+
+/* All members are live ones; was one of them in shard `old` of `from`? */
+static bool keeps_member(const struct map *m, uint32_t shard, const struct map *from,
+                         uint32_t old) {
+    for (uint32_t i = 0; i < from->node_count; i++) {
+        bool was_in = from->shard_of_node[i] == old;
+        if (was_in && map_shard_of_node(m, &from->nodes[i]) == shard) return true;
+    }
+    return false;
+}
+
+static bool has_group(const struct map *m, uint64_t id) {
+    for (uint32_t s = 0; s < m->shard_count; s++) {
+        if (m->group[s] == id) return true;
+    }
+    return false;
+}
+
+/* As random as the nonce. 0 stands for no group, and an id of `from` would pass for a group that
+ * was kept; so both are passed over, unlikely as they are. */
+static uint64_t new_group_id(uint64_t nonce, uint32_t shard, const struct map *from) {
+    for (uint32_t attempt = 0;; attempt++) {
+        char text[64];
+        int len = snprintf(text, sizeof text, "founded %016llx s%u %u", (unsigned long long)nonce,
+                           shard, attempt);
+        uint64_t id = name_of((struct slice){text, (size_t)len});
+        if (id != 0 && !has_group(from, id)) return id;
+    }
+}
+
+static void keep_or_found_groups(struct map *m, const struct map *from) {
+    for (uint32_t s = 0; s < m->shard_count; s++) {
+        uint32_t old = shard_of_same_slots(from, m, s);
+        m->newborn[s] = old == SHARD_NONE || !keeps_member(m, s, from, old);
+        m->group[s] = m->newborn[s] ? new_group_id(m->nonce, s, from) : from->group[old];
+    }
+}
+
+struct map *map_reshard(const struct map *from, const struct map_plan *plan) {
+    assert(plan->shard_count >= 1 && plan->shard_count <= SHARD_COUNT_MAX);
+    assert(plan->shard_count <= plan->live_count);
+    struct map *m = bytes_alloc_zeroed(sizeof *m);
+    m->is_explicit = true;
+    m->epoch = from->epoch + 1;
+    m->live_count = plan->live_count;
+    m->proposer = *plan->proposer;
+    m->nonce = plan->nonce;
+    m->shard_count = plan->shard_count;
+    deal_slots(m, from);
+    deal_nodes(m, from, plan);
+    keep_or_found_groups(m, from);
+    name_later_map(m);
+    return m;
+}
+
+/* ---- The order of maps ---- */
 
 bool map_less(const struct map *a, const struct map *b) {
     if (a->is_explicit != b->is_explicit) return b->is_explicit;
@@ -248,17 +411,12 @@ struct map *map_decode(struct slice bytes) {
 /* ---- Questions ---- */
 
 bool map_has_node(const struct map *m, const struct address *node) {
-    for (uint32_t i = 0; i < m->node_count; i++) {
-        if (address_compare(&m->nodes[i], node) == 0) return true;
-    }
-    return false;
+    return place_of(m, node) < m->node_count;
 }
 
 uint32_t map_shard_of_node(const struct map *m, const struct address *node) {
-    for (uint32_t i = 0; i < m->node_count; i++) {
-        if (address_compare(&m->nodes[i], node) == 0) return m->shard_of_node[i];
-    }
-    return SHARD_NONE;
+    uint32_t i = place_of(m, node);
+    return i < m->node_count ? m->shard_of_node[i] : SHARD_NONE;
 }
 
 /* ---- Shard ids ---- */

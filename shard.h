@@ -6,9 +6,9 @@
  * shard of one map, with all its members dead or alive, are a *group*.
  *
  * The first map needs no message: every node computes it from VIEW and SHARD_COUNT, slot s in shard
- * s mod SHARD_COUNT, node i of the sorted VIEW in shard i mod SHARD_COUNT. Later maps are derived
- * from one another and travel from node to node. Maps have a total order, and a node only ever
- * replaces its map by a greater one; so all end with the same.
+ * s mod SHARD_COUNT, node i of the sorted VIEW in shard i mod SHARD_COUNT. Later maps are made from
+ * one another on request and travel from node to node. Maps have a total order, and a node only
+ * ever replaces its map by a greater one; so all end with the same.
  */
 #ifndef KVS_SHARD_H
 #define KVS_SHARD_H
@@ -49,17 +49,33 @@ void map_free(struct map *m);
 
 /* ---- Later maps ---- */
 
-/* What a later map changes; everything else stays as it is, groups included. */
+/* What a derived map changes; everything else stays as it is, groups included. Members of other
+ * shards cannot be added: that takes a reshard. */
 struct map_change {
-    const struct address *add; /* these nodes come into `shard` */
+    const struct address *add; /* these come into `shard`: new nodes, or such as stand by */
     uint32_t add_count;
     uint32_t shard;
-    const struct address *remove; /* this node goes, or NULL */
+    const struct address *remove; /* this node leaves the map, or NULL */
     uint32_t live_count;
     const struct address *proposer;
     uint64_t nonce;
 };
 struct map *map_derive(const struct map *from, const struct map_change *change);
+
+/* What a reshard is to lead to. Shards are numbered from 0: more shards add the highest numbers,
+ * fewer take them away. The same number spreads the nodes anew, after deaths or joins. */
+struct map_plan {
+    const struct address *live; /* sorted, without repeats; those in no shard so far included */
+    uint32_t live_count;        /* together with the nodes of the map SHARD_NODES_MAX at most */
+    uint32_t shard_count;       /* 1 to SHARD_COUNT_MAX and live_count */
+    const struct address *proposer;
+    uint64_t nonce;
+};
+
+/* Deals all slots and all live nodes to the shards: shares differ by at most one, and as few slots
+ * and nodes move as that allows. The other nodes of `from` stand by. A shard with the very slots of
+ * a shard of `from` keeps its group if it keeps a live member of it, too; any other is newborn. */
+struct map *map_reshard(const struct map *from, const struct map_plan *plan);
 
 bool map_less(const struct map *a, const struct map *b); /* the total order */
 

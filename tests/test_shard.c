@@ -191,6 +191,52 @@ static void a_later_map_keeps_all_but_the_change(void) {
     map_free(n);
 }
 
+static void check_members(const struct map *m, const char *const nodes[], uint32_t count) {
+    if (!CHECK_U64(m->node_count, count)) return;
+    for (uint32_t i = 0; i < count; i++) {
+        kit_note("node %u", i);
+        CHECK_TEXT(address_text(&m->nodes[i]), nodes[i]);
+        CHECK_U64(m->shard_of_node[i], 0);
+    }
+}
+
+static void a_node_that_stands_by_is_added_where_it_stands(void) {
+    struct address view[] = {kit_address("a:1"), kit_address("b:1"), kit_address("c:1")};
+    static const char *const nodes[] = {"a:1", "b:1", "c:1"};
+    struct map *m = map_create_first(view, 3, 1, true);
+    for (uint32_t i = 0; i < 3; i++) {
+        m->shard_of_node[i] = SHARD_NONE;
+        struct map *n = derive(m, nodes[i], NULL, "a:1", 1);
+        check_members(n, nodes, 3);
+        m->shard_of_node[i] = 0;
+        map_free(n);
+    }
+    map_free(m);
+}
+
+static void who_is_added_to_the_shard_that_it_is_in_stays(void) {
+    struct address view[] = {kit_address("a:1"), kit_address("c:1")}, by = view[0];
+    struct address add[] = {kit_address("c:1"), kit_address("b:1"), kit_address("b:1")};
+    static const char *const nodes[] = {"a:1", "b:1", "c:1"};
+    struct map *m = map_create_first(view, 2, 1, true);
+    struct map_change change = {.add = add, .add_count = 3, .proposer = &by};
+    struct map *n = map_derive(m, &change);
+    check_members(n, nodes, 3);
+    map_free(m);
+    map_free(n);
+}
+
+static void who_stands_by_can_be_removed(void) {
+    struct address view[] = {kit_address("a:1"), kit_address("b:1"), kit_address("c:1")};
+    static const char *const nodes[] = {"a:1", "c:1"};
+    struct map *m = map_create_first(view, 3, 1, true);
+    m->shard_of_node[1] = SHARD_NONE;
+    struct map *n = derive(m, NULL, "b:1", "a:1", 1);
+    check_members(n, nodes, 2);
+    map_free(m);
+    map_free(n);
+}
+
 static struct map *through_bytes(const struct map *m) {
     struct buffer bytes = {0};
     map_encode(&bytes, m);
@@ -482,6 +528,9 @@ int main(void) {
     RUN(a_first_map_founds_all_its_groups_and_a_derived_one_none);
     RUN(the_shards_of_a_map_have_different_groups);
     RUN(a_later_map_keeps_all_but_the_change);
+    RUN(a_node_that_stands_by_is_added_where_it_stands);
+    RUN(who_is_added_to_the_shard_that_it_is_in_stays);
+    RUN(who_stands_by_can_be_removed);
     RUN(the_order_of_maps_is_total_and_the_same_everywhere);
     RUN(explicit_maps_are_greater_then_later_ones_then_those_of_more_nodes);
     RUN(a_map_comes_back_from_its_bytes_as_it_went);
