@@ -98,7 +98,9 @@ static void remove_link(struct host *host, uint32_t conn, uint32_t side) {
     host->links[i] = host->links[--host->link_count];
 }
 
-static void send_outputs(struct sim *s, struct host *host) {
+/* True: something went. */
+static bool send_outputs(struct sim *s, struct host *host) {
+    bool sent = false;
     for (uint32_t i = 0; i < host->link_count; i++) {
         struct host_link at = host->links[i];
         struct net_end *end = &s->net.conns[at.conn].end[at.side];
@@ -115,7 +117,9 @@ static void send_outputs(struct sim *s, struct host *host) {
                    now.len, out.len, at.conn);
         net_send(&s->base, &s->net, at.conn, at.side, now);
         node_link_sent(host->node, end->link, now.len);
+        sent = true;
     }
+    return sent;
 }
 
 static uint32_t host_at(const struct sim *s, const struct address *address) {
@@ -231,17 +235,19 @@ static void begin_turn(struct sim *s, struct host *host) {
     node_set_time(host->node, host_now_ms(s, host), wall_ms(s, host));
 }
 
-static void end_turn(struct sim *s, struct host *host) {
+/* True: something was sent. */
+static bool end_turn(struct sim *s, struct host *host) {
     take_answers(s, host);
     node_end_turn(host->node);
     take_answers(s, host);
-    send_outputs(s, host);
+    bool sent = send_outputs(s, host);
     take_orders(s, host);
     struct slice notes = node_take_notes(host->node);
     if (notes.len > 0) {
         base_trace(&s->base, notes.len, "n%u notes: %.*s", host->index, (int)notes.len - 1,
                    notes.at);
     }
+    return sent;
 }
 
 /* A loop that turns without end and without work would burn a core. */
@@ -273,8 +279,8 @@ static void turn(struct sim *s, struct host *host) {
     struct net_item item;
     for (uint32_t i = 0; i < batch && net_take(&s->base, &s->net, host->index, &item); i++)
         on_item(s, host, &item);
-    end_turn(s, host);
-    check_idle(s, host, waiting == 0);
+    bool sent = end_turn(s, host);
+    check_idle(s, host, waiting == 0 && !sent);
     check_turn(s, host->index);
     if (s->net.hosts[host->index].count > 0) {
         base_at(&s->base, s->base.now_us + 50, EVENT_WAKE, host->index, 0);
