@@ -204,6 +204,29 @@ static void put_answer(const struct api *api, const struct answer *a, struct rep
     put(reply, SLICE("\"}"));
 }
 
+static enum api_outcome unknown_shard(struct reply *reply) {
+    return answer_error(reply, 404, "Shard does not exist");
+}
+
+/* How a change of the map has ended. */
+static enum api_outcome put_change(struct reply *reply, enum node_status status) {
+    switch (status) {
+    case NODE_RESHARDED: return answer_result(reply, 200, "resharded");
+    case NODE_TOO_FEW_NODES:
+        return answer_error(
+            reply, 400, "Not enough nodes to provide fault tolerance with requested shard count");
+    case NODE_SUPERSEDED:
+        return answer_error(reply, 503, "Another reshard has taken its place; try again later");
+    case NODE_JOINED: return answer_result(reply, 200, "node added to shard");
+    case NODE_NOT_IN_VIEW: return answer_error(reply, 404, "View has no such replica");
+    case NODE_NO_SHARD: return unknown_shard(reply);
+    case NODE_OTHER_SHARD:
+        return answer_error(reply, 400, "Replica is a member of another shard");
+    default: break;
+    }
+    return answer_error(reply, 503, "Too many changes wait already; try again later");
+}
+
 /* Decodes the key. Returns NULL, or the error to answer. */
 static const char *read_key(struct api *api, struct slice escaped, struct slice *key,
                             size_t *code_points) {
@@ -255,7 +278,10 @@ bool api_take_answer(struct api *api, uint64_t *token, struct reply *reply) {
     struct answer answer;
     if (!node_take_answer(api->node, token, &answer)) return false;
     reply->content_type = TYPE_JSON;
-    put_answer(api, &answer, reply);
+    if (answer.status < NODE_STATUSES)
+        put_answer(api, &answer, reply);
+    else
+        put_change(reply, answer.status);
     return true;
 }
 
@@ -349,10 +375,6 @@ static enum api_outcome handle_view(struct api *api, const struct api_request *r
 
 /* ---- /shard ---- */
 
-static enum api_outcome unknown_shard(struct reply *reply) {
-    return answer_error(reply, 404, "Shard does not exist");
-}
-
 static void put_shard_id(struct reply *reply, uint32_t shard) {
     char id[SHARD_ID_BYTES];
     if (shard == SHARD_NONE) {
@@ -418,6 +440,18 @@ static enum api_outcome handle_key_count(struct api *api, const struct api_reque
     return API_ANSWERED;
 }
 
+static enum api_outcome put_progress(const struct api *api, struct reply *reply) {
+    struct node_progress progress;
+    node_reshard_progress(api->node, &progress);
+    put(reply, progress.settled ? SLICE("{\"state\":\"settled\"") : SLICE("{\"state\":\"moving\""));
+    put(reply, SLICE(",\"keys-moved\":"));
+    buffer_put_u64(&reply->body, progress.keys_moved);
+    put(reply, SLICE(",\"keys-to-go\":"));
+    buffer_put_u64(&reply->body, progress.keys_to_go);
+    put(reply, SLICE("}"));
+    return API_ANSWERED;
+}
+
 static enum api_outcome handle_add_member(struct api *api, const struct api_request *request,
                                           struct slice rest, struct reply *reply) {
     struct body body;
@@ -426,14 +460,11 @@ static enum api_outcome handle_add_member(struct api *api, const struct api_requ
     uint32_t shard = shard_of_id_text(node_map(api->node), rest);
     if (shard == SHARD_NONE) return unknown_shard(reply);
     if (!read_address(api, body.socket_address, &address, reply)) return API_ANSWERED;
-    switch (node_add_member(api->node, shard, &address)) {
-    case NODE_JOINED: return answer_result(reply, 200, "node added to shard");
-    case NODE_JOIN_NOT_IN_VIEW: return answer_error(reply, 404, "View has no such replica");
-    case NODE_JOIN_OTHER_SHARD:
-        return answer_error(reply, 400, "Replica is a member of another shard");
-    case NODE_JOIN_UNREACHABLE: break;
+    struct answer answer;
+    if (node_add_member(api->node, request->token, shard, &address, &answer) == NODE_PARKED) {
+        return API_WAITS;
     }
-    return answer_error(reply, 503, "Replica cannot be reached");
+    return put_change(reply, answer.status);
 }
 
 /* A whole number of shards, or false: answered with 400. */
@@ -457,16 +488,11 @@ static enum api_outcome handle_reshard(struct api *api, const struct api_request
     uint32_t count;
     (void)rest;
     if (!read_body(api, request->body, &body, reply)) return API_ANSWERED;
-    if (request->method != HTTP_PUT) { /* no move can be under way yet */
-        put(reply, SLICE("{\"state\":\"settled\",\"keys-moved\":0,\"keys-to-go\":0}"));
-        return API_ANSWERED;
-    }
+    if (request->method != HTTP_PUT) return put_progress(api, reply);
     if (!read_shard_count(body.shard_count, &count, reply)) return API_ANSWERED;
-    if (node_reshard(api->node, count) == NODE_RESHARDED) {
-        return answer_result(reply, 200, "resharded");
-    }
-    return answer_error(reply, 400,
-                        "Not enough nodes to provide fault tolerance with requested shard count");
+    struct answer answer;
+    if (node_reshard(api->node, request->token, count, &answer) == NODE_PARKED) return API_WAITS;
+    return put_change(reply, answer.status);
 }
 
 /* ---- /health and /metrics ---- */

@@ -343,7 +343,6 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
         bool recent = w.dot.n + CATCHUP_FRONTIER > vclock_get(clock, actor);
         if (recent) trail_leave(&r->trail, (struct dot){actor, w.dot.n}, m->slot);
         rest = (struct slice){rest.at + frame.bytes, rest.len - frame.bytes};
-        r->keys_moved++;
     }
     parts_join_slot(&r->parts, m->slot, clock, NULL);
     take_base(r, m);

@@ -94,6 +94,10 @@ static void decide_map(struct cluster *c) {
         adopt(c, c->maps.map);
 }
 
+static bool lives_here(const struct cluster *c, const struct row *row) {
+    return row->is_heard && row->synced && row->map_id == c->maps.map->id;
+}
+
 /* ---- Proposing maps ---- */
 
 /* Of the nodes in view that could propose a map: a newcomer cannot. */
@@ -106,10 +110,15 @@ static bool is_lowest_in_view(const struct cluster *c) {
     return false;
 }
 
-static void propose(struct cluster *c, struct map_change *change) {
-    change->live_count = 0;
+uint32_t cluster_live_count(const struct cluster *c) {
+    uint32_t live = 0;
     for (uint32_t i = 0; i < c->peers.count; i++)
-        change->live_count += peer_in_view(c->peers.list[i]);
+        live += peer_in_view(c->peers.list[i]);
+    return live;
+}
+
+static void propose(struct cluster *c, struct map_change *change) {
+    change->live_count = cluster_live_count(c);
     change->proposer = &c->peers.self;
     change->nonce = c->random64();
     learn_map(c, map_derive(c->maps.map, change));
@@ -147,6 +156,53 @@ static void propose_maps(struct cluster *c) {
     }
 }
 
+/* ---- Changes by request ---- */
+
+static bool is_same_layout(const struct map *a, const struct map *b) {
+    if (a->shard_count != b->shard_count || a->node_count != b->node_count) return false;
+    for (uint32_t i = 0; i < a->node_count; i++) {
+        bool same = address_compare(&a->nodes[i], &b->nodes[i]) == 0;
+        if (!same || a->shard_of_node[i] != b->shard_of_node[i]) return false;
+    }
+    return memcmp(a->shard_of_slot, b->shard_of_slot, sizeof a->shard_of_slot) == 0;
+}
+
+uint64_t cluster_propose_reshard(struct cluster *c, uint32_t shard_count) {
+    struct map_plan plan = {
+        .live = bytes_alloc(c->peers.count * sizeof(struct address)),
+        .shard_count = shard_count,
+        .proposer = &c->peers.self,
+        .nonce = c->random64(),
+    };
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        const struct peer *p = c->peers.list[i];
+        if (peer_in_view(p)) ((struct address *)plan.live)[plan.live_count++] = p->address;
+    }
+    struct map *m = map_reshard(c->maps.map, &plan);
+    free((void *)plan.live);
+    bool nothing_moves = c->maps.map->is_explicit && is_same_layout(m, c->maps.map);
+    uint64_t id = nothing_moves ? c->maps.map->id : m->id;
+    if (nothing_moves)
+        map_free(m);
+    else
+        learn_map(c, m);
+    return id;
+}
+
+void cluster_propose_member(struct cluster *c, const struct address *node, uint32_t shard) {
+    struct map_change change = {.add = node, .add_count = 1, .shard = shard};
+    propose(c, &change);
+}
+
+bool cluster_is_settled(const struct cluster *c) {
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        const struct peer *p = c->peers.list[i];
+        if (p->state == PEER_SELF || !peer_in_view(p)) continue;
+        if (!lives_here(c, &p->row) || !p->row.settled) return false;
+    }
+    return c->maps.next == NULL && c->replica.synced && c->replica.settled;
+}
+
 void cluster_remove(struct cluster *c, const struct address *node) {
     peers_strike(&c->peers, node);
     if (!map_has_node(c->maps.map, node)) return;
@@ -155,10 +211,6 @@ void cluster_remove(struct cluster *c, const struct address *node) {
 }
 
 /* ---- Pruning ---- */
-
-static bool lives_here(const struct cluster *c, const struct row *row) {
-    return row->is_heard && row->synced && row->map_id == c->maps.map->id;
-}
 
 /* Every node of the map is synced, lives by it, and has the dot wherever it should. */
 static bool all_have(const struct cluster *c, struct dot dot) {

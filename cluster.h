@@ -59,6 +59,17 @@ struct map_ref cluster_map_ref(const struct cluster *c); /* of the present one *
 /* This node will change its group as soon as its writes under way have ended: no new ones. */
 bool cluster_is_leaving(const struct cluster *c);
 
+/* Nodes in view, this one and those that stand by included. */
+uint32_t cluster_live_count(const struct cluster *c);
+
+/* Every node in view lives by the map of this one, has all that it owns and nothing else. */
+bool cluster_is_settled(const struct cluster *c);
+
+/* Proposes to deal everything anew to so many shards. The id of the map that is so: the present one
+ * if nothing would move. */
+uint64_t cluster_propose_reshard(struct cluster *c, uint32_t shard_count);
+void cluster_propose_member(struct cluster *c, const struct address *node, uint32_t shard);
+
 /* The node is struck off: out of the view, and out of the map. */
 void cluster_remove(struct cluster *c, const struct address *node);
 

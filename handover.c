@@ -60,13 +60,16 @@ void handover_adopt(struct replica *r, const struct map *before) {
 
 /* ---- Base ---- */
 
-static bool is_complete(const struct replica *r, uint32_t slot) {
-    const struct base *base = parts_base(&r->parts, slot);
+static bool is_whole(const struct replica *r, uint32_t slot, const struct base *base) {
     for (uint32_t i = 0; i < r->maps->count; i++) {
         const struct map *m = r->maps->list[i];
         if (maps_is_past(r->maps, m) && !base_has(base, map_group(m, slot))) return false;
     }
     return true;
+}
+
+static bool is_complete(const struct replica *r, uint32_t slot) {
+    return is_whole(r, slot, parts_base(&r->parts, slot));
 }
 
 bool handover_may_read(const struct replica *r, uint32_t slot) {
@@ -217,6 +220,49 @@ static void drop_residue(struct replica *r) {
         store_drop_slot(r->store, s);
         r->base_moved = true;
     }
+}
+
+/* ---- Progress ---- */
+
+static const struct map *map_before(const struct replica *r) {
+    const struct map *before = NULL;
+    for (uint32_t i = 0; i < r->maps->count; i++) {
+        const struct map *m = r->maps->list[i];
+        if (!map_less(m, r->maps->map)) continue;
+        if (before == NULL || map_less(before, m)) before = m;
+    }
+    return before;
+}
+
+static const struct base *base_of(const struct replica *r, const struct peer *p, uint32_t slot) {
+    if (p->state == PEER_SELF) return parts_base(&r->parts, slot);
+    const struct row_part *part = row_part(&p->row, slot);
+    return part == NULL ? NULL : &part->base;
+}
+
+static void count_node(const struct replica *r, const struct map *before, const struct peer *p,
+                       struct handover_progress *out) {
+    const struct map *m = r->maps->map;
+    uint32_t shard = map_shard_of_node(m, &p->address);
+    uint32_t shard_before = map_shard_of_node(before, &p->address);
+    for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
+        bool comes = m->shard_of_slot[s] == shard && before->shard_of_slot[s] != shard_before;
+        if (!comes) continue;
+        const struct base *base = base_of(r, p, s);
+        out->slots++;
+        out->to_go += base == NULL || !is_whole(r, s, base);
+    }
+}
+
+struct handover_progress handover_progress(const struct replica *r) {
+    struct handover_progress progress = {0};
+    const struct map *before = map_before(r);
+    for (uint32_t i = 0; i < r->peers->count && before != NULL; i++) {
+        const struct peer *p = r->peers->list[i];
+        bool member = map_has_node(r->maps->map, &p->address);
+        if (member && peer_in_view(p)) count_node(r, before, p, &progress);
+    }
+    return progress;
 }
 
 /* ---- Judging ---- */

@@ -41,6 +41,9 @@ struct node {
     struct parked *ended;                /* the one whose answer is borrowed... */
     struct under_way *answered;          /* ...or this write */
 
+    struct change *changes; /* that wait until they are so */
+    uint32_t change_count;
+
     struct claim claim;    /* of the waiting operation in hand */
     struct buffer missing; /* unmet dependencies of the operation in hand */
     bool memory_noted;     /* the limit was reached, and that was noted */
@@ -75,12 +78,22 @@ struct node *node_create(const struct node_config *config, uint64_t now_ms, uint
     return n;
 }
 
+/* Takes *link out of the list. */
+static void end_change(struct node *n, struct change **link) {
+    struct change *ch = *link;
+    *link = ch->next;
+    n->change_count--;
+    free(ch);
+}
+
 void node_free(struct node *n) {
     for (struct parked *p = n->parked, *next; p != NULL; p = next) {
         next = p->next;
         free(p);
     }
     free(n->ended);
+    while (n->changes != NULL)
+        end_change(n, &n->changes);
     if (n->answered != NULL) under_way_free(n->answered);
     cluster_free(&n->cluster);
     claim_free(&n->claim);
@@ -410,9 +423,20 @@ static bool take_parked(struct node *n, uint64_t *token, struct answer *answer) 
     return false;
 }
 
+static bool take_change(struct node *n, uint64_t *token, struct answer *answer) {
+    *answer = (struct answer){0};
+    for (struct change **link = &n->changes; *link != NULL; link = &(*link)->next) {
+        if (!change_step(&n->cluster, *link, &answer->status)) continue;
+        *token = (*link)->token;
+        end_change(n, link);
+        return true;
+    }
+    return false;
+}
+
 bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer) {
     return take_write(n, token, answer) || take_parked(n, token, answer) ||
-           take_write(n, token, answer);
+           take_write(n, token, answer) || take_change(n, token, answer);
 }
 
 void node_cancel(struct node *n, uint64_t token) {
@@ -420,6 +444,12 @@ void node_cancel(struct node *n, uint64_t token) {
     for (struct parked **link = &n->parked; *link != NULL; link = &(*link)->next) {
         if ((*link)->token == token) {
             free(unpark(n, link));
+            return;
+        }
+    }
+    for (struct change **link = &n->changes; *link != NULL; link = &(*link)->next) {
+        if ((*link)->token == token) {
+            end_change(n, link);
             return;
         }
     }
@@ -483,20 +513,46 @@ bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys) {
     return true;
 }
 
-enum node_joined node_add_member(struct node *n, uint32_t shard, const struct address *address) {
-    uint32_t now = map_shard_of_node(n->cluster.maps.map, address);
-    if (!peers_lists(&n->cluster.peers, address)) return NODE_JOIN_NOT_IN_VIEW;
-    if (now == shard) return NODE_JOINED;
-    if (now != SHARD_NONE) return NODE_JOIN_OTHER_SHARD;
-    return NODE_JOIN_UNREACHABLE; /* joining by request is not built yet */
+/* ---- Changes of the map ---- */
+
+static enum node_taken submit_change(struct node *n, const struct change *asked,
+                                     struct answer *answer) {
+    struct change ch = *asked;
+    *answer = (struct answer){.status = NODE_TOO_MANY_CHANGES};
+    if (n->change_count == CHANGES_MAX) return NODE_ANSWERED;
+    if (change_step(&n->cluster, &ch, &answer->status)) return NODE_ANSWERED;
+    struct change *waiting = bytes_alloc(sizeof *waiting);
+    *waiting = ch;
+    waiting->next = n->changes;
+    n->changes = waiting;
+    n->change_count++;
+    return NODE_PARKED;
 }
 
-enum node_resharded node_reshard(struct node *n, uint32_t shard_count) {
-    uint32_t live_nodes = 0;
-    for (uint32_t i = 0; i < n->cluster.peers.count; i++)
-        live_nodes += peer_in_view(n->cluster.peers.list[i]);
-    if (live_nodes < NODE_SHARD_NODES_MIN * shard_count) return NODE_RESHARD_TOO_FEW_NODES;
-    return shard_count == n->cluster.maps.map->shard_count ? NODE_RESHARDED : NODE_RESHARD_NOT_BUILT;
+enum node_taken node_reshard(struct node *n, uint64_t token, uint32_t shard_count,
+                             struct answer *answer) {
+    struct change ch = {.kind = CHANGE_RESHARD, .token = token, .shard_count = shard_count};
+    return submit_change(n, &ch, answer);
+}
+
+enum node_taken node_add_member(struct node *n, uint64_t token, uint32_t shard,
+                                const struct address *address, struct answer *answer) {
+    struct change ch = {.kind = CHANGE_JOIN, .token = token, .shard = shard, .node = *address};
+    return submit_change(n, &ch, answer);
+}
+
+/* Slots have about as many keys each. */
+void node_reshard_progress(const struct node *n, struct node_progress *out) {
+    struct handover_progress progress = handover_progress(n->replica);
+    uint64_t slots_here = 0;
+    for (uint32_t s = 0; s < SHARD_SLOTS; s++)
+        slots_here += node_slot_clock(n, s) != NULL;
+    uint64_t keys = slots_here == 0 ? 0 : store_live(n->cluster.store) / slots_here;
+    *out = (struct node_progress){
+        .settled = cluster_is_settled(&n->cluster),
+        .keys_moved = keys * (progress.slots - progress.to_go),
+        .keys_to_go = keys * progress.to_go,
+    };
 }
 
 /* ---- Reports ---- */

@@ -13,12 +13,10 @@
 #ifndef KVS_NODE_H
 #define KVS_NODE_H
 
-#include "cluster.h"
-#include "op.h"
+#include "change.h"
 
 #define NODE_PARKED_MAX       1024               /* operations waiting at once */
 #define NODE_PARKED_BYTES_MAX (64 * 1024 * 1024) /* and what they hold together */
-#define NODE_SHARD_NODES_MIN  2                  /* live nodes that a reshard asks for a shard */
 
 struct node_config {
     struct address self;
@@ -106,16 +104,17 @@ bool node_owns_slot(const struct node *n, uint32_t slot);
 /* False: nobody of that shard is reachable. */
 bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys);
 
-enum node_joined {
-    NODE_JOINED,
-    NODE_JOIN_NOT_IN_VIEW,
-    NODE_JOIN_OTHER_SHARD,
-    NODE_JOIN_UNREACHABLE,
-};
-enum node_joined node_add_member(struct node *n, uint32_t shard, const struct address *address);
+/* Changes of the map: answered like operations, under their token, when it is so. */
+enum node_taken node_reshard(struct node *n, uint64_t token, uint32_t shard_count,
+                             struct answer *answer);
+enum node_taken node_add_member(struct node *n, uint64_t token, uint32_t shard,
+                                const struct address *address, struct answer *answer);
 
-enum node_resharded { NODE_RESHARDED, NODE_RESHARD_TOO_FEW_NODES, NODE_RESHARD_NOT_BUILT };
-enum node_resharded node_reshard(struct node *n, uint32_t shard_count);
+struct node_progress {
+    bool settled; /* everybody in view has what it owns, and nothing else */
+    uint64_t keys_moved, keys_to_go; /* about, copies counted */
+};
+void node_reshard_progress(const struct node *n, struct node_progress *out);
 
 /* ---- What the shell and its reports look at ---- */
 

@@ -22,8 +22,17 @@ enum node_status {
     NODE_NOT_YET,        /* dependencies are missing here */
     NODE_CANNOT_FORWARD, /* nobody of the owning shard is reachable */
     NODE_MEMORY_LIMIT,
-    NODE_STATUSES,
-    NODE_BEGUN = NODE_STATUSES, /* inside the node only: a write is under way */
+    NODE_STATUSES, /* of operations on keys; and of changes of the map: */
+    NODE_RESHARDED = NODE_STATUSES,
+    NODE_TOO_FEW_NODES,
+    NODE_SUPERSEDED, /* by somebody else's map with another number of shards */
+    NODE_JOINED,
+    NODE_NOT_IN_VIEW,
+    NODE_NO_SHARD,
+    NODE_OTHER_SHARD,
+    NODE_TOO_MANY_CHANGES,
+    NODE_CHANGE_STATUSES,
+    NODE_BEGUN, /* inside the node only: a write is under way */
 };
 
 /* Everything in it is borrowed until the next call that takes the node or the claim. */

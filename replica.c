@@ -100,7 +100,6 @@ void replica_take_place(struct replica *r) {
     uint64_t group = shard == SHARD_NONE ? 0 : map->group[shard];
     bool first = r->map_id == 0;
     r->map_id = map->id;
-    r->keys_moved = 0;
     r->base_moved = true;
     r->settled = false;
     take_others(r, map, shard);

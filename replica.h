@@ -67,7 +67,6 @@ struct replica {
     bool holds;       /* the group's state of all its slots is here as a whole: with synced, serves */
     bool settled;     /* the base of all its slots is complete, and it has no others */
     bool base_moved;  /* since holds and settled were judged */
-    uint64_t keys_moved; /* taken over since it lives by this map */
     struct peer *pull_from;
     uint32_t pull_turn; /* whom to ask for what nobody shows */
     uint64_t pull_until_ms;

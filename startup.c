@@ -103,7 +103,7 @@ static void warn_about_settings(const struct config *c) {
     if (c->self_was_missing) {
         log_line(LOG_WARN, "start: VIEW does not name this node, %s; added", c->self.text);
     }
-    if (c->shard_count > 0 && c->view_count < NODE_SHARD_NODES_MIN * c->shard_count) {
+    if (c->shard_count > 0 && c->view_count < CHANGE_SHARD_NODES_MIN * c->shard_count) {
         log_line(LOG_WARN, "start: fewer than two nodes a shard: no fault tolerance");
     }
 }

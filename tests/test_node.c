@@ -837,25 +837,34 @@ static void slots_are_owned_by_the_shard_of_the_map(void) {
     end(&a);
 }
 
+static enum node_status joined(struct asked *a, uint32_t shard, const struct address *node) {
+    struct answer answer;
+    bool answered = node_add_member(a->n, 1, shard, node, &answer) == NODE_ANSWERED;
+    return answered ? answer.status : NODE_CHANGE_STATUSES;
+}
+
 static void members_are_added_by_the_rules(void) {
     struct asked a = begin(kit_cluster_config(4, 2));
     struct address third = kit_address("10.0.0.3:8090"), second = kit_address("10.0.0.2:8090"),
                    stranger = kit_address("alice:1");
-    CHECK(node_add_member(a.n, 0, &third) == NODE_JOINED);
-    CHECK(node_add_member(a.n, 1, &third) == NODE_JOIN_OTHER_SHARD);
-    CHECK(node_add_member(a.n, 0, &second) == NODE_JOIN_OTHER_SHARD);
-    CHECK(node_add_member(a.n, 0, &stranger) == NODE_JOIN_NOT_IN_VIEW);
+    CHECK(joined(&a, 0, &third) == NODE_JOINED);
+    CHECK(joined(&a, 1, &third) == NODE_OTHER_SHARD);
+    CHECK(joined(&a, 0, &second) == NODE_OTHER_SHARD);
+    CHECK(joined(&a, 2, &third) == NODE_NO_SHARD);
+    CHECK(joined(&a, 0, &stranger) == NODE_NOT_IN_VIEW);
     node_view_add(a.n, &stranger);
-    CHECK(node_add_member(a.n, 0, &stranger) == NODE_JOIN_UNREACHABLE);
+    CHECK(joined(&a, 0, &stranger) == NODE_CHANGE_STATUSES); /* waits for it to be heard */
     node_view_remove(a.n, &third);
-    CHECK(node_add_member(a.n, 0, &third) == NODE_JOIN_NOT_IN_VIEW);
+    CHECK(joined(&a, 0, &third) == NODE_NOT_IN_VIEW);
     end(&a);
 }
 
 static void a_lone_node_is_too_few_for_any_reshard(void) {
     struct asked a = begin(kit_cluster_config(4, 2));
+    struct answer answer;
     for (uint32_t count = 1; count <= SHARD_COUNT_MAX; count++) {
-        CHECK(node_reshard(a.n, count) == NODE_RESHARD_TOO_FEW_NODES);
+        CHECK(node_reshard(a.n, 1, count, &answer) == NODE_ANSWERED);
+        CHECK(answer.status == NODE_TOO_FEW_NODES);
     }
     end(&a);
 }
