@@ -27,7 +27,7 @@ COMPILE  := $(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -MMD -MP $(CFLAGS)
 # Core: pure, no socket, clock, file or random source. Shell: what touches the machine.
 CORE    := bytes hash utf8 json http address vclock metadata notes frame shard store wire part maps row link peer \
            kept under_way replica handover catchup cluster change node listing metrics api
-EDGE    := log sock reactor resolve links server config startup
+EDGE    := log sock reactor listener resolve links server config startup
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
 .PHONY: all run test unit sim sim-build soak mutants bench bench-full fuzz fuzz-build replay tidy clean
@@ -65,7 +65,7 @@ $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 
 # It brings a node of its own.
-$(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit links resolve reactor sock log address bytes)
+$(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit links listener resolve reactor sock log address bytes)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
 
 # The causal checker: a history in, a verdict out; docs/checker.md.

@@ -34,6 +34,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "listener.h"
 #include "log.h"
 #include "resolve.h"
 #include "sock.h"
@@ -41,8 +42,6 @@
 #define INPUT_BYTES          (256 * 1024)  /* read at once from one channel */
 #define INPUT_TURN_BYTES_MAX (1024 * 1024) /* and in one turn, so that the others have theirs */
 #define SENT_TURN_BYTES_MAX  (1024 * 1024)
-#define ACCEPTS_PER_EVENT    64
-#define ACCEPT_PAUSE_MS      100 /* after descriptors ran out */
 
 enum channel_state { CHANNEL_LOOKING_UP, CHANNEL_CONNECTING, CHANNEL_OPEN };
 
@@ -65,10 +64,9 @@ struct links {
     struct node *node;       /* borrowed */
     struct resolver *resolver;
     struct links_config config;
-    struct watch listener;
-    struct timer accept_timer; /* accepting goes on then */
-    struct channel *channels;  /* owned */
-    char *input;               /* shared: INPUT_BYTES */
+    struct listener listener;
+    struct channel *channels; /* owned */
+    char *input;              /* shared: INPUT_BYTES */
 };
 
 /* ---- Life of a channel ---- */
@@ -134,36 +132,17 @@ static bool watch_channel(struct channel *c, unsigned events) {
 
 /* ---- Accepting ---- */
 
-/* As with clients: without descriptors the listener would report the same connection for ever. */
-static void pause_accepting(struct links *s) {
-    log_line(LOG_WARN, "peers: cannot accept: %s", strerror(errno));
-    reactor_change(s->reactor, &s->listener, 0);
-    reactor_set_timer(s->reactor, &s->accept_timer, reactor_now_ms(s->reactor) + ACCEPT_PAUSE_MS);
-}
-
-static void on_accept_timer(struct timer *t) {
-    struct links *s = CONTAINER_OF(t, struct links, accept_timer);
-    reactor_change(s->reactor, &s->listener, REACTOR_READ);
-}
-
-static void accept_channel(struct links *s, struct sock sock) {
+static void on_accept(struct listener *l, struct sock sock) {
+    struct links *s = CONTAINER_OF(l, struct links, listener);
     struct channel *c = channel_create(s, node_link_accepted(s->node));
     c->state = CHANNEL_OPEN;
     c->sock = sock;
     if (!watch_channel(c, REACTOR_READ)) lose_soon(c, errno);
 }
 
-static void on_accept(struct watch *w, unsigned events) {
-    struct links *s = CONTAINER_OF(w, struct links, listener);
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-        struct sock sock;
-        if (!sock_accept(w->fd, &sock)) {
-            if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(s);
-            return;
-        }
-        accept_channel(s, sock);
-    }
+static void on_accept_failure(struct listener *l) {
+    (void)l;
+    log_line(LOG_WARN, "peers: cannot accept: %s", strerror(errno));
 }
 
 /* ---- Dialling ---- */
@@ -317,17 +296,18 @@ bool links_all_sent(const struct links *s) {
 /* ---- All of them ---- */
 
 struct links *links_create(struct reactor *r, struct node *n, const struct links_config *config) {
-    int fd = sock_listen(config->bind_ipv4, config->port);
-    if (fd < 0) return NULL;
     struct links *s = bytes_alloc_zeroed(sizeof *s);
+    s->listener = (struct listener){.on_accept = on_accept, .on_failure = on_accept_failure};
+    if (!listener_open(&s->listener, r, config->bind_ipv4, config->port)) {
+        free(s);
+        return NULL;
+    }
     s->reactor = r;
     s->node = n;
     s->config = *config;
-    s->listener = (struct watch){.fd = fd, .on_event = on_accept};
-    s->accept_timer = (struct timer)TIMER_INIT(on_accept_timer);
     s->input = bytes_alloc(INPUT_BYTES);
     s->resolver = resolver_create(r);
-    if (s->resolver == NULL || !reactor_watch(r, &s->listener, REACTOR_READ)) {
+    if (s->resolver == NULL) {
         links_free(s);
         return NULL;
     }
@@ -338,10 +318,7 @@ void links_free(struct links *s) {
     while (s->channels != NULL)
         close_channel(s->channels);
     if (s->resolver != NULL) resolver_free(s->resolver);
-    reactor_cancel_timer(s->reactor, &s->accept_timer);
-    reactor_unwatch(s->reactor, &s->listener);
-    struct sock listener = {s->listener.fd};
-    sock_close(&listener);
+    listener_close(&s->listener);
     free(s->input);
     free(s);
 }

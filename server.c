@@ -53,19 +53,18 @@
 #include <string.h>
 
 #include "api.h"
+#include "listener.h"
 #include "log.h"
 #include "sock.h"
 
-#define INPUT_BYTES       (64 * 1024)   /* read at once from one connection */
-#define OUTPUT_BYTES_MAX  (256 * 1024)  /* answers made before some must have been taken */
-#define PIECE_BYTES       (32 * 1024)   /* of a listing, made at once */
-#define QUEUE_MAX         256           /* exchanges of one connection under way */
-#define QUEUE_BYTES_MAX   (256 * 1024)  /* of their bodies together, before one more is begun */
-#define KEEP_BYTES_MAX    (1024 * 1024) /* shared buffers larger than this are given back */
-#define ACCEPTS_PER_EVENT 64
-#define ACCEPT_PAUSE_MS   100  /* after descriptors ran out */
-#define LINGER_STOP_MS    300  /* the same when the node stops */
-#define LINGER_MS         2000 /* for a client to read its last answer */
+#define INPUT_BYTES      (64 * 1024)   /* read at once from one connection */
+#define OUTPUT_BYTES_MAX (256 * 1024)  /* answers made before some must have been taken */
+#define PIECE_BYTES      (32 * 1024)   /* of a listing, made at once */
+#define QUEUE_MAX        256           /* exchanges of one connection under way */
+#define QUEUE_BYTES_MAX  (256 * 1024)  /* of their bodies together, before one more is begun */
+#define KEEP_BYTES_MAX   (1024 * 1024) /* shared buffers larger than this are given back */
+#define LINGER_MS        2000          /* for a client to read its last answer */
+#define LINGER_STOP_MS   300           /* the same when the node stops */
 
 #define TOKEN_FD_BITS 24 /* see token_of() */
 
@@ -119,8 +118,7 @@ struct server {
     struct reactor *reactor; /* borrowed */
     struct api api;
     struct server_config config;
-    struct watch listener;
-    struct timer accept_timer; /* accepting goes on then */
+    struct listener listener;
     struct timer stop_timer;
     bool stopping;
     uint64_t exchanges_begun;
@@ -257,31 +255,13 @@ static void conn_create(struct server *s, struct sock sock) {
 
 /* ---- Accepting ---- */
 
-/* Without descriptors or memory the listener would report the same connection for ever: it is left
- * alone for a moment, and those that are connected are served. */
-static void pause_accepting(struct server *s) {
-    s->stats.connections_refused++;
+static void on_accept(struct listener *l, struct sock sock) {
+    conn_create(CONTAINER_OF(l, struct server, listener), sock);
+}
+
+static void on_accept_failure(struct listener *l) {
+    CONTAINER_OF(l, struct server, listener)->stats.connections_refused++;
     log_line(LOG_WARN, "http: cannot accept: %s", strerror(errno));
-    reactor_change(s->reactor, &s->listener, 0);
-    reactor_set_timer(s->reactor, &s->accept_timer, reactor_now_ms(s->reactor) + ACCEPT_PAUSE_MS);
-}
-
-static void on_accept_timer(struct timer *t) {
-    struct server *s = CONTAINER_OF(t, struct server, accept_timer);
-    reactor_change(s->reactor, &s->listener, REACTOR_READ);
-}
-
-static void on_accept(struct watch *w, unsigned events) {
-    struct server *s = CONTAINER_OF(w, struct server, listener);
-    (void)events;
-    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
-        struct sock sock;
-        if (!sock_accept(w->fd, &sock)) {
-            if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(s);
-            return;
-        }
-        conn_create(s, sock);
-    }
 }
 
 /* ---- Writing answers ---- */
@@ -731,20 +711,17 @@ static void on_stop_timer(struct timer *t) {
 
 struct server *server_create(struct reactor *r, struct node *n,
                              const struct server_config *config) {
-    int fd = sock_listen(config->bind_ipv4, config->port);
-    if (fd < 0) return NULL;
     struct server *s = bytes_alloc_zeroed(sizeof *s);
+    s->listener = (struct listener){.on_accept = on_accept, .on_failure = on_accept_failure};
+    if (!listener_open(&s->listener, r, config->bind_ipv4, config->port)) {
+        free(s);
+        return NULL;
+    }
     s->reactor = r;
     s->config = *config;
     api_init(&s->api, n, &s->stats);
-    s->listener = (struct watch){.fd = fd, .on_event = on_accept};
-    s->accept_timer = (struct timer)TIMER_INIT(on_accept_timer);
     s->stop_timer = (struct timer)TIMER_INIT(on_stop_timer);
     s->input = bytes_alloc(INPUT_BYTES);
-    if (!reactor_watch(r, &s->listener, REACTOR_READ)) {
-        server_free(s);
-        return NULL;
-    }
     return s;
 }
 
@@ -753,13 +730,8 @@ void server_free(struct server *s) {
     for (size_t fd = 0; fd < s->conns_cap; fd++) {
         if (s->conns[fd] != NULL) conn_free(s->conns[fd]);
     }
-    reactor_cancel_timer(s->reactor, &s->accept_timer);
     reactor_cancel_timer(s->reactor, &s->stop_timer);
-    if (s->listener.fd >= 0) {
-        reactor_unwatch(s->reactor, &s->listener);
-        struct sock listener = {s->listener.fd};
-        sock_close(&listener);
-    }
+    listener_close(&s->listener);
     free(s->conns);
     free(s->input);
     buffer_free(&s->output);
@@ -789,11 +761,7 @@ static void stop_conn(struct conn *c) {
 void server_stop(struct server *s) {
     if (s->stopping) return;
     s->stopping = true;
-    reactor_cancel_timer(s->reactor, &s->accept_timer);
-    reactor_unwatch(s->reactor, &s->listener);
-    struct sock listener = {s->listener.fd};
-    sock_close(&listener);
-    s->listener.fd = -1;
+    listener_close(&s->listener);
     reactor_set_timer(s->reactor, &s->stop_timer, reactor_now_ms(s->reactor) + SERVER_STOP_MS);
     for (size_t fd = 0; fd < s->conns_cap; fd++) {
         if (s->conns[fd] != NULL) stop_conn(s->conns[fd]);

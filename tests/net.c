@@ -50,6 +50,11 @@ void kill_node(struct net *net, unsigned i) {
     node_free(dead);
 }
 
+void restart(struct net *net, unsigned i) {
+    kill_node(net, i);
+    start(net, i);
+}
+
 static void dial(struct net *net, unsigned from, const struct link_order *order) {
     unsigned to = index_of(net, &order->to);
     if (net->cut[from][to] || net->cut[to][from] || net->stopped[to]) return; /* silence */
@@ -213,6 +218,14 @@ struct result put(struct net *net, unsigned i, const char *key, const char *valu
     return ask(net, i, OP_PUT, key, value, metadata);
 }
 
+unsigned listed_count(const struct net *net, unsigned i) {
+    return peers_listed_count(node_view(net->nodes[i]));
+}
+
+unsigned mapped_count(const struct net *net, unsigned i) {
+    return node_map(net->nodes[i])->node_count;
+}
+
 /* Starts all that do not run. */
 void make_ready(struct net *net) {
     for (unsigned i = 0; i < net->count; i++) {
@@ -221,7 +234,7 @@ void make_ready(struct net *net) {
     pass(net, 500);
     for (unsigned i = 0; i < net->count; i++) {
         CHECK(node_ready(net->nodes[i]) && !node_provisional(net->nodes[i]));
-        CHECK_U64(peers_listed_count(node_view(net->nodes[i])), net->count);
+        CHECK_U64(listed_count(net, i), net->count);
     }
 }
 
@@ -231,10 +244,26 @@ struct net begin_ready(unsigned count) {
     return net;
 }
 
-/* Cuts node i off from all others, or joins it to them again. */
+struct net begin_short(unsigned count) {
+    struct net net = begin(count);
+    for (unsigned i = 0; i < count; i++)
+        net.configs[i].ring_writes_max = RING_SHORT_WRITES;
+    make_ready(&net);
+    return net;
+}
+
+void set_pair(struct net *net, unsigned a, unsigned b, bool cut) {
+    net->cut[a][b] = net->cut[b][a] = cut;
+}
+
 void set_cut(struct net *net, unsigned i, bool cut) {
     for (unsigned j = 0; j < net->count; j++)
-        net->cut[i][j] = net->cut[j][i] = cut && i != j;
+        set_pair(net, i, j, cut && i != j);
+}
+
+void cut_off(struct net *net, unsigned i) {
+    set_cut(net, i, true);
+    pass(net, 1500);
 }
 
 void check_value(struct net *net, unsigned i, const char *key, const char *metadata,

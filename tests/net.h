@@ -12,6 +12,8 @@
 #define NODES_MAX 6
 #define WIRES_MAX 128
 
+#define RING_SHORT_WRITES 4
+
 /* One connection: bytes written at one end are received at the other. */
 struct wire {
     struct link *ends[2];
@@ -43,15 +45,20 @@ struct result {
 
 struct net begin(unsigned count);       /* nobody runs yet; `configs` may be changed */
 struct net begin_ready(unsigned count); /* all run, are ready and see one another */
+struct net begin_short(unsigned count); /* the same; a ring keeps RING_SHORT_WRITES at most */
 void make_ready(struct net *net);       /* starts all that do not run, until that is so */
 void start(struct net *net, unsigned i);
 void kill_node(struct net *net, unsigned i);
+void restart(struct net *net, unsigned i); /* killed, and started at once */
 void end(struct net *net);
 
 bool step(struct net *net); /* each node has one turn, what it says arrives; false: nothing did */
 void turn(struct net *net); /* until nothing moves */
 void pass(struct net *net, uint64_t ms);
+
 void set_cut(struct net *net, unsigned i, bool cut); /* off from all others, or joined again */
+void set_pair(struct net *net, unsigned a, unsigned b, bool cut); /* both ways between two */
+void cut_off(struct net *net, unsigned i); /* from all others, until everybody has noticed */
 
 /* ---- Operations: metadata travels as text, as it does through clients ---- */
 
@@ -68,6 +75,9 @@ struct result put(struct net *net, unsigned i, const char *key, const char *valu
                   const char *metadata);
 
 /* ---- Checks ---- */
+
+unsigned listed_count(const struct net *net, unsigned i); /* whom node i counts as present */
+unsigned mapped_count(const struct net *net, unsigned i); /* members by its map */
 
 void check_value(struct net *net, unsigned i, const char *key, const char *metadata,
                  const char *want);

@@ -5,11 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Both ways between two nodes. */
-static void set_pair(struct net *net, unsigned a, unsigned b, bool cut) {
-    net->cut[a][b] = net->cut[b][a] = cut;
-}
-
 static bool sees(const struct net *net, unsigned i, unsigned other) {
     return peer_in_view(peers_find(node_view(net->nodes[i]), &net->configs[other].self));
 }
@@ -56,8 +51,7 @@ static void who_learns_of_a_map_late_has_what_it_stands_for(void) {
     put_much(&net, 0);
     for (int i = 0; i < 3; i++) {
         w = put(&net, 1, LAST, "1", w.metadata);
-        kill_node(&net, 1);
-        start(&net, 1);
+        restart(&net, 1);
         pass(&net, 1500);
     }
     w = get(&net, 0, LAST, w.metadata);
@@ -90,12 +84,10 @@ static void who_learns_of_a_map_late_has_what_it_stands_for(void) {
 static void a_waiver_does_not_jump_over_what_another_has(void) {
     struct net net = begin_ready(2);
     struct result w = put(&net, 0, "a", "1", "");
-    set_cut(&net, 0, true);
-    pass(&net, 1500);
+    cut_off(&net, 0);
     w = put(&net, 0, "b", "1", w.metadata);
     CHECK(w.status == NODE_CREATED);
-    kill_node(&net, 0);
-    start(&net, 0);
+    restart(&net, 0);
     pass(&net, 5000);
     CHECK(node_ready(net.nodes[0]) && node_provisional(net.nodes[0]));
     set_cut(&net, 0, false);
@@ -142,14 +134,10 @@ static void a_gap_while_it_is_heard_again_starts_that_anew(void) {
 /* One that has been told only a part of what there is restarts with all others: now it has more
  * than they. */
 static void who_has_more_is_levelled_with_before_anybody_serves(void) {
-    struct net net = begin(3);
-    for (unsigned i = 0; i < 3; i++)
-        net.configs[i].ring_writes_max = 4;
-    make_ready(&net);
+    struct net net = begin_short(3);
     put_much(&net, 1);
     put(&net, 1, LAST, "1", "");
-    set_cut(&net, 2, true);
-    pass(&net, 1500);
+    cut_off(&net, 2);
     put(&net, 2, "only there", "1", "");
     kill_node(&net, 0);
     set_cut(&net, 2, false);

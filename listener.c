@@ -1,0 +1,56 @@
+/* Accepting connections. See listener.h. */
+#include "listener.h"
+
+#include <errno.h>
+
+#define ACCEPTS_PER_EVENT 64 /* so that those who are connected have their turn */
+
+/* Without descriptors or memory the port would report the same connection for ever. */
+static void pause_accepting(struct listener *l) {
+    l->on_failure(l);
+    reactor_change(l->reactor, &l->watch, 0);
+    reactor_set_timer(l->reactor, &l->pause, reactor_now_ms(l->reactor) + LISTENER_PAUSE_MS);
+}
+
+static void on_pause_over(struct timer *t) {
+    struct listener *l = CONTAINER_OF(t, struct listener, pause);
+    reactor_change(l->reactor, &l->watch, REACTOR_READ);
+}
+
+static void on_connections(struct watch *w, unsigned events) {
+    struct listener *l = CONTAINER_OF(w, struct listener, watch);
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
+        struct sock sock;
+        if (!sock_accept(w->fd, &sock)) {
+            if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(l);
+            return;
+        }
+        l->on_accept(l, sock);
+    }
+}
+
+static void close_socket(struct listener *l) {
+    struct sock sock = {l->watch.fd};
+    sock_close(&sock);
+    l->watch.fd = -1;
+}
+
+bool listener_open(struct listener *l, struct reactor *r, uint32_t ipv4, uint16_t port) {
+    l->reactor = r;
+    l->watch = (struct watch){.fd = sock_listen(ipv4, port), .on_event = on_connections};
+    l->pause = (struct timer)TIMER_INIT(on_pause_over);
+    if (l->watch.fd < 0) return false;
+    if (reactor_watch(r, &l->watch, REACTOR_READ)) return true;
+    int error = errno;
+    close_socket(l);
+    errno = error;
+    return false;
+}
+
+void listener_close(struct listener *l) {
+    if (l->watch.fd < 0) return;
+    reactor_cancel_timer(l->reactor, &l->pause);
+    reactor_unwatch(l->reactor, &l->watch);
+    close_socket(l);
+}
