@@ -70,7 +70,7 @@ $(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit link
 
 # The causal checker: a history in, a verdict out; docs/checker.md.
 $(OUT)/tests/test_checker: $(OUT)/tests/checker.o
-$(OUT)/tests/test_cluster $(OUT)/tests/test_schedules: $(OUT)/tests/net.o
+$(OUT)/tests/test_cluster $(OUT)/tests/test_schedules $(OUT)/tests/test_handover: $(OUT)/tests/net.o
 $(OUT)/tests/test_sim_net: $(patsubst %,$(OUT)/tests/%.o,sim_net sim_base)
 $(OUT)/tests/check_history: $(patsubst %,$(OUT)/%.o,tests/check_history tests/checker bytes hash)
 	$(COMPILE) $(LDFLAGS) -o $@ $^
