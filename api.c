@@ -220,8 +220,7 @@ static enum api_outcome put_change(struct reply *reply, enum node_status status)
     case NODE_JOINED: return answer_result(reply, 200, "node added to shard");
     case NODE_NOT_IN_VIEW: return answer_error(reply, 404, "View has no such replica");
     case NODE_NO_SHARD: return unknown_shard(reply);
-    case NODE_OTHER_SHARD:
-        return answer_error(reply, 400, "Replica is a member of another shard");
+    case NODE_OTHER_SHARD: return answer_error(reply, 400, "Replica is a member of another shard");
     default: break;
     }
     return answer_error(reply, 503, "Too many changes wait already; try again later");

@@ -11,10 +11,11 @@
  *
  * WHEN A WRITE IS LOST (catchup_waive). Its process is gone, and so is every copy: dot (a, n) is
  * lost in a slot iff the boot of a is over, and every node of the map is in view, synced, settled
- * (so nobody has residue), and says in its last row that it has not delivered (a, n) in that slot, that it does not hold it back, and that
- * it has heard the present boot of every member. The last rules out copies that are still on their
- * way: frames of an older boot are refused once a newer one was heard, and whoever of the present
- * boots could have sent a copy has it. Never a matter of time.
+ * (so nobody has residue), and says in its last row that it has not delivered (a, n) in that slot,
+ * that it does not hold it back, and that it has heard the present boot of every member. The last
+ * rules out copies that are still on their way: frames of an older boot are refused once a newer
+ * one was heard, and whoever of the present boots could have sent a copy has it. Never a matter of
+ * time.
  */
 #include "catchup.h"
 
@@ -317,8 +318,8 @@ static bool deliver_own_within(struct replica *r, const struct vclock *clock) {
     return true;
 }
 
-/* Base counts only for the owner, and only if it was asked for under the map that it lives by still:
- * what it has learned since may have asked for more. */
+/* Base counts only for the owner, and only if it was asked for under the map that it lives by
+ * still: what it has learned since may have asked for more. */
 static void take_base(struct replica *r, const struct wire_slot *m) {
     struct base base = {0};
     if (!slots_has(&r->slots, m->slot) || m->asked_map_id != r->map_id) return;
@@ -479,14 +480,13 @@ static bool row_shows(const struct row *row, struct dot dot, uint64_t n, uint32_
            (first_held != 0 && first_held <= dot.n);
 }
 
-/* Everybody's word counts: all nodes of the map are here, live by it, have what is theirs and nothing
- * else, and have heard one another. */
+/* Everybody's word counts: all nodes of the map are here, live by it, have what is theirs and
+ * nothing else, and have heard one another. */
 static bool is_quorate(const struct replica *r) {
     for (uint32_t i = 0; i < r->other_count; i++) {
         const struct peer *p = r->others[i];
         const struct row *row = &p->row;
-        bool counts =
-            peer_in_view(p) && row->synced && row->settled && row->map_id == r->map_id;
+        bool counts = peer_in_view(p) && row->synced && row->settled && row->map_id == r->map_id;
         if (!counts || !has_heard_all(r, row)) return false;
     }
     return r->synced && r->settled;

@@ -10,8 +10,8 @@
 #include "cluster.h"
 #include "op.h"
 
-#define CHANGES_MAX           64 /* that wait at once */
-#define CHANGE_SHARD_NODES_MIN 2 /* live nodes that a reshard asks for a shard */
+#define CHANGES_MAX            64 /* that wait at once */
+#define CHANGE_SHARD_NODES_MIN 2  /* live nodes that a reshard asks for a shard */
 
 enum change_kind { CHANGE_RESHARD, CHANGE_JOIN };
 
@@ -19,8 +19,8 @@ struct change {
     struct change *next;
     uint64_t token;
     enum change_kind kind;
-    uint32_t shard_count;   /* CHANGE_RESHARD */
-    uint32_t shard;         /* CHANGE_JOIN: the node comes into this shard */
+    uint32_t shard_count; /* CHANGE_RESHARD */
+    uint32_t shard;       /* CHANGE_JOIN: the node comes into this shard */
     struct address node;
     uint64_t map_id; /* that makes it so; 0: not proposed yet */
 };

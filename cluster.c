@@ -105,7 +105,8 @@ static bool is_lowest_in_view(const struct cluster *c) {
     for (uint32_t i = 0; i < c->peers.count; i++) {
         const struct peer *p = c->peers.list[i];
         if (p->state == PEER_SELF) return true;
-        if (peer_in_view(p) && p->row.synced && map_has_node(c->maps.map, &p->address)) return false;
+        if (peer_in_view(p) && p->row.synced && map_has_node(c->maps.map, &p->address))
+            return false;
     }
     return false;
 }
@@ -130,7 +131,8 @@ static void propose_newcomers(struct cluster *c) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < c->peers.count && count < 16; i++) {
         const struct peer *p = c->peers.list[i];
-        bool lives_here = peer_in_view(p) && p->state != PEER_SELF && p->row.map_id == c->maps.map->id;
+        bool lives_here =
+            peer_in_view(p) && p->state != PEER_SELF && p->row.map_id == c->maps.map->id;
         if (lives_here && !map_has_node(c->maps.map, &p->address)) newcomers[count++] = p->address;
     }
     if (count == 0) return;
@@ -148,7 +150,8 @@ static uint32_t count_over(const struct cluster *c) {
 }
 
 static void propose_maps(struct cluster *c) {
-    if (!c->maps.is_decided || c->maps.next != NULL || !c->replica.synced || !is_lowest_in_view(c)) return;
+    if (!c->maps.is_decided || c->maps.next != NULL || !c->replica.synced || !is_lowest_in_view(c))
+        return;
     if (!c->maps.map->is_explicit) propose_newcomers(c);
     if (c->maps.map->epoch == 1 && count_over(c) > c->over_actors_max) {
         struct map_change nothing = {0};
@@ -311,8 +314,8 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
     };
     replica_init(&c->replica, &replica, now_ms);
     uint32_t shards = config->shard_count == 0 ? 1 : config->shard_count;
-    maps_init(&c->maps, map_create_first(config->view, config->view_count, shards,
-                                         config->shard_count != 0));
+    maps_init(&c->maps,
+              map_create_first(config->view, config->view_count, shards, config->shard_count != 0));
     if (config->shard_count != 0 || config->view_count == 1) adopt(c, c->maps.map);
 }
 

@@ -19,9 +19,9 @@
  * VOID (handover_is_void)
  *   6. A group's state of a slot is nowhere when all who were ever its members, and all owners of
  *      the slot, are in view, know the present map and say that they lack it. Whoever was struck
- *      off, out of view and out of the map, counts as lacking it. Then it is begun anew with what is here; D does not move, so
- *      that whoever has seen more is told that it is missing.
- * DROP (drop_residue)
+ *      off, out of view and out of the map, counts as lacking it. Then it is begun anew with what
+ * is here; D does not move, so that whoever has seen more is told that it is missing. DROP
+ * (drop_residue)
  *   7. A slot that this node does not own goes when its owners in view, two or all of them, live by
  *      the same map and have all of its D and base, and nobody in view lives by a smaller map:
  *      such a one would still send its writes here.

@@ -29,14 +29,15 @@ void handover_take_base(struct replica *r, uint32_t slot, const struct base *bas
 /* The group's state of the slot is nowhere any more. */
 bool handover_is_void(const struct replica *r, uint64_t group, uint32_t slot);
 
-/* How many slots that the present map gives to other nodes than the map before did, counted for each
- * such node; and how many of them those have not got yet, as far as their rows tell. */
+/* How many slots that the present map gives to other nodes than the map before did, counted for
+ * each such node; and how many of them those have not got yet, as far as their rows tell. */
 struct handover_progress {
     uint32_t slots, to_go;
 };
 struct handover_progress handover_progress(const struct replica *r);
 
-/* Begins anew what is nowhere, drops what others have taken over, judges r->holds and r->settled. */
+/* Begins anew what is nowhere, drops what others have taken over, judges r->holds and r->settled.
+ */
 void handover_tick(struct replica *r);
 void handover_judge(struct replica *r);
 

@@ -483,8 +483,8 @@ static bool is_last_member(const struct node *n, const struct address *address) 
 
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
     const struct peer *p = peers_find(&n->cluster.peers, address);
-    bool known = p != NULL &&
-                 (peer_is_listed(&n->cluster.peers, p) || map_has_node(n->cluster.maps.map, address));
+    bool known = p != NULL && (peer_is_listed(&n->cluster.peers, p) ||
+                               map_has_node(n->cluster.maps.map, address));
     if (!known || p->state == PEER_STRUCK) return NODE_REMOVED_UNKNOWN;
     if (p->state == PEER_SELF || is_last_member(n, address)) return NODE_REMOVED_LAST_MEMBER;
     cluster_remove(&n->cluster, address);

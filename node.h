@@ -111,7 +111,7 @@ enum node_taken node_add_member(struct node *n, uint64_t token, uint32_t shard,
                                 const struct address *address, struct answer *answer);
 
 struct node_progress {
-    bool settled; /* everybody in view has what it owns, and nothing else */
+    bool settled;                    /* everybody in view has what it owns, and nothing else */
     uint64_t keys_moved, keys_to_go; /* about, copies counted */
 };
 void node_reshard_progress(const struct node *n, struct node_progress *out);

@@ -195,7 +195,8 @@ void parts_join_slot(struct parts *ps, uint32_t slot, const struct vclock *clock
     }
     vclock_join(&joined, clock);
     if (base != NULL) base_join(&both, base);
-    bool same = mine != NULL && vclock_equal(&mine->clock, &joined) && base_equal(&mine->base, &both);
+    bool same =
+        mine != NULL && vclock_equal(&mine->clock, &joined) && base_equal(&mine->base, &both);
     if (!same) set_slot(ps, slot, &joined, &both);
     vclock_free(&joined);
     base_clear(&both);
@@ -205,9 +206,11 @@ void parts_join_slot(struct parts *ps, uint32_t slot, const struct vclock *clock
  * they are some and not all. The new part is the last. */
 static void split(struct parts *ps, uint32_t i, const struct slots *out) {
     if (!slots_meet(&ps->list[i].slots, out) || slots_within(&ps->list[i].slots, out)) return;
-    struct part from = ps->list[i]; /* its memory moves when the list grows, what it owns does not */
+    struct part from =
+        ps->list[i]; /* its memory moves when the list grows, what it owns does not */
     uint32_t other = append(ps, &from.clock, &from.base);
-    for (uint32_t s = slots_next(&from.slots, 0); s < SHARD_SLOTS; s = slots_next(&from.slots, s + 1)) {
+    for (uint32_t s = slots_next(&from.slots, 0); s < SHARD_SLOTS;
+         s = slots_next(&from.slots, s + 1)) {
         if (!slots_has(out, s)) continue;
         slots_remove(&ps->list[i].slots, s);
         ps->list[i].slot_count--;

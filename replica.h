@@ -32,7 +32,7 @@ struct replica_stats {
 };
 
 struct replica {
-    struct maps *maps;   /* borrowed, as the next four */
+    struct maps *maps; /* borrowed, as the next four */
     struct peers *peers;
     struct actors *actors;
     struct store *store;
@@ -64,9 +64,9 @@ struct replica {
 
     bool synced;      /* has caught up since its start */
     bool provisional; /* synced without having met all members */
-    bool holds;       /* the group's state of all its slots is here as a whole: with synced, serves */
-    bool settled;     /* the base of all its slots is complete, and it has no others */
-    bool base_moved;  /* since holds and settled were judged */
+    bool holds;   /* the group's state of all its slots is here as a whole: with synced, serves */
+    bool settled; /* the base of all its slots is complete, and it has no others */
+    bool base_moved; /* since holds and settled were judged */
     struct peer *pull_from;
     uint32_t pull_turn; /* whom to ask for what nobody shows */
     uint64_t pull_until_ms;

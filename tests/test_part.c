@@ -7,10 +7,11 @@
 #include "../part.h"
 
 #define ACTORS 4
-#define GROUPS 2 /* of two actors each: actors 0 and 1 write to all slots, 2 and 3 to every third */
+#define GROUPS 2
 
 /* ---- The naive form ---- */
 
+/* Actors 0 and 1 write to all slots, 2 and 3 to every third. */
 static const struct slots *slots_of(uint32_t actor) {
     static struct slots all, thirds;
     for (uint32_t s = 0; s < SHARD_SLOTS; s++) {

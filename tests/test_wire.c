@@ -651,10 +651,10 @@ static void counts_and_lengths_that_lie_are_refused(void) {
         enum wire_type type;
         size_t offset, bytes;
     } fields[] = {
-        {WIRE_HELLO, 14, 1},      {WIRE_REFUSED, 0, 1},     {WIRE_ROW, 1, 2},
-        {WIRE_ROW, 3, 2},         {WIRE_ROW, 5, 2},         {WIRE_ACTOR, 24, 2},
-        {WIRE_WRITE, 25, 2},      {WIRE_WRITE, 27, 4},      {WIRE_WRITE, 31, 2},
-        {WIRE_WRITE, 33, 4},      {WIRE_VERSION, 27, 4},    {WIRE_PULL, 136, 2},
+        {WIRE_HELLO, 14, 1},       {WIRE_REFUSED, 0, 1},      {WIRE_ROW, 1, 2},
+        {WIRE_ROW, 3, 2},          {WIRE_ROW, 5, 2},          {WIRE_ACTOR, 24, 2},
+        {WIRE_WRITE, 25, 2},       {WIRE_WRITE, 27, 4},       {WIRE_WRITE, 31, 2},
+        {WIRE_WRITE, 33, 4},       {WIRE_VERSION, 27, 4},     {WIRE_PULL, 136, 2},
         {WIRE_PULL, 138 + 128, 2}, {WIRE_PULL, 138 + 130, 4}, {WIRE_SLOT, 10, 2},
         {WIRE_SLOT, 12, 4},
     };
