@@ -72,6 +72,13 @@ static bool is_complete(const struct replica *r, uint32_t slot) {
     return is_whole(r, slot, parts_base(&r->parts, slot));
 }
 
+bool handover_is_complete(const struct replica *r) {
+    for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1)) {
+        if (!is_complete(r, s)) return false;
+    }
+    return true;
+}
+
 bool handover_may_read(const struct replica *r, uint32_t slot) {
     return r->settled || is_complete(r, slot);
 }
@@ -268,17 +275,15 @@ struct handover_progress handover_progress(const struct replica *r) {
 /* ---- Judging ---- */
 
 void handover_judge(struct replica *r) {
-    bool complete = true, residue = false;
     if (!r->base_moved) return;
     r->base_moved = false;
     r->holds = r->group != 0 && parts_hold(&r->parts, r->group, &r->slots);
+    r->has_residue = false;
     for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
-        if (slots_has(&r->slots, s))
-            complete = complete && is_complete(r, s);
-        else
-            residue = residue || parts_clock(&r->parts, s) != NULL;
+        bool here = parts_clock(&r->parts, s) != NULL;
+        if (here && !slots_has(&r->slots, s)) r->has_residue = true;
     }
-    bool settled = complete && !residue;
+    bool settled = !r->has_residue && handover_is_complete(r);
     if (settled != r->settled) r->peers->rows_due = true;
     r->settled = settled;
     r->progress++;

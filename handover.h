@@ -19,6 +19,8 @@ void handover_adopt(struct replica *r, const struct map *before);
 /* The base of an owned slot is complete: its keys may be read. */
 bool handover_may_read(const struct replica *r, uint32_t slot);
 
+bool handover_is_complete(const struct replica *r); /* so it is for all owned slots */
+
 /* The owned slots of which the sender of the row has a group's state that is missing here. False:
  * there are none. */
 bool handover_lacks(const struct replica *r, const struct row *row, struct slots *out);

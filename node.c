@@ -555,6 +555,10 @@ void node_reshard_progress(const struct node *n, struct node_progress *out) {
     };
 }
 
+bool node_resharding(const struct node *n) {
+    return n->change_count > 0;
+}
+
 /* ---- Reports ---- */
 
 const struct node_stats *node_stats(const struct node *n) {
@@ -587,6 +591,18 @@ bool node_provisional(const struct node *n) {
 
 const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
     return replica_clock(n->replica, slot);
+}
+
+bool node_holds_slot(const struct node *n, uint32_t slot) {
+    return node_slot_clock(n, slot) != NULL;
+}
+
+bool node_has_residue(const struct node *n) {
+    return n->replica->has_residue;
+}
+
+bool node_base_complete(const struct node *n) {
+    return n->replica->synced && (n->replica->settled || handover_is_complete(n->replica));
 }
 
 uint32_t node_held_back(const struct node *n) {

@@ -100,7 +100,6 @@ enum node_removed node_view_remove(struct node *n, const struct address *address
 const struct map *node_map(const struct node *n);
 uint32_t node_shard(const struct node *n); /* of this node, or SHARD_NONE */
 bool node_owns_slot(const struct node *n, uint32_t slot);
-
 /* False: nobody of that shard is reachable. */
 bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys);
 
@@ -115,6 +114,7 @@ struct node_progress {
     uint64_t keys_moved, keys_to_go; /* about, copies counted */
 };
 void node_reshard_progress(const struct node *n, struct node_progress *out);
+bool node_resharding(const struct node *n); /* a change that was asked of it is not over */
 
 /* ---- What the shell and its reports look at ---- */
 
@@ -126,18 +126,19 @@ struct node_stats {
 /* What has happened since the last call that an operator wants to read: lines, each ended by '\n'.
  * Borrowed until the next call that takes the node. */
 struct slice node_take_notes(struct node *n);
-
 const struct node_stats *node_stats(const struct node *n);
 const struct replica_stats *node_replica_stats(const struct node *n);
 const struct store *node_store(const struct node *n);
 const struct address *node_self(const struct node *n);
 const struct actors *node_actors(const struct node *n);
-
 bool node_ready(const struct node *n);       /* serves operations on keys */
 bool node_provisional(const struct node *n); /* ready, but has not met all of its shard */
 
 /* What has been delivered of a slot; NULL: nothing of it is kept here. */
 const struct vclock *node_slot_clock(const struct node *n, uint32_t slot);
+bool node_holds_slot(const struct node *n, uint32_t slot);
+bool node_has_residue(const struct node *n);   /* keeps slots that it does not own */
+bool node_base_complete(const struct node *n); /* of its slots, all that older groups had is here */
 uint32_t node_held_back(const struct node *n); /* writes that wait for others */
 uint32_t node_under_way(const struct node *n); /* own writes that wait for a second copy */
 

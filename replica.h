@@ -66,6 +66,7 @@ struct replica {
     bool provisional; /* synced without having met all members */
     bool holds;   /* the group's state of all its slots is here as a whole: with synced, serves */
     bool settled; /* the base of all its slots is complete, and it has no others */
+    bool has_residue;
     bool base_moved; /* since holds and settled were judged */
     struct peer *pull_from;
     uint32_t pull_turn; /* whom to ask for what nobody shows */

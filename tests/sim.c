@@ -10,6 +10,8 @@
  *   OVER     the checker judges the whole history
  *
  * Usage: sim SEED | sim --seeds FIRST-LAST [--jobs N] [--keep-going] | sim --soak SECONDS
+ *
+ * The size of a seed says what world it is (enum world).
  */
 #include "sim.h"
 
@@ -26,7 +28,9 @@
 
 /* ---- One run ---- */
 
-static const char *const KEY_NAMES[KEYS_MAX] = {"k0", "k1", "k2", "k3", "k4"};
+/* The second row is spread over the shards of two and of three; two of its keys share a slot. */
+static const char *const KEY_NAMES[2][KEYS_MAX] = {{"k0", "k1", "k2", "k3", "k4"},
+                                                   {"a", "d", "g", "a1295", "i"}};
 
 static void make_world(struct sim *s) {
     plan_make(s);
@@ -36,7 +40,7 @@ static void make_world(struct sim *s) {
         s->view[h] = kit_address(text);
     }
     for (uint32_t k = 0; k < KEYS_MAX; k++) {
-        s->key_names[k] = slice_of(KEY_NAMES[k]);
+        s->key_names[k] = slice_of(KEY_NAMES[s->plan.world != WORLD_GROUP][k]);
         s->slots[k] = shard_slot(s->key_names[k]);
     }
     check_init(s);
@@ -57,6 +61,7 @@ static void free_world(struct sim *s) {
     }
     clients_free(s);
     check_free(s);
+    maps_free(s);
     net_free(&s->net);
     truth_free(&s->truth);
     free(s->breakages);
@@ -165,7 +170,7 @@ static void run_quiet(uint64_t seed) {
 
 /* Shared by all processes. */
 struct board {
-    uint64_t next;   /* seed to be run */
+    uint64_t next;   /* seed to be run; when soaking, the number of the run */
     uint64_t last;   /* inclusive */
     int64_t until_s; /* 0: no limit in time */
     uint64_t passed;
@@ -178,10 +183,17 @@ static int64_t now_s(void) {
     return now.tv_sec;
 }
 
+/* A soak takes the worlds in turn. */
+static uint64_t seed_of(const struct board *board, uint64_t next) {
+    if (board->until_s == 0) return next;
+    return next / WORLDS % WORLD_SEEDS + next % WORLDS * WORLD_SEEDS;
+}
+
 static void work(struct board *board, uint32_t job) {
     for (;;) {
-        uint64_t seed = __atomic_fetch_add(&board->next, 1, __ATOMIC_SEQ_CST);
-        if (seed > board->last || (board->until_s != 0 && now_s() >= board->until_s)) exit(0);
+        uint64_t next = __atomic_fetch_add(&board->next, 1, __ATOMIC_SEQ_CST);
+        uint64_t seed = seed_of(board, next);
+        if (next > board->last || (board->until_s != 0 && now_s() >= board->until_s)) exit(0);
         board->running[job] = seed;
         run_quiet(seed);
         __atomic_fetch_add(&board->passed, 1, __ATOMIC_SEQ_CST);
@@ -294,6 +306,10 @@ int main(int argc, char **argv) {
         last = UINT64_MAX;
     }
     if (last == 0) return usage();
-    printf("seeds from %llu on, %llu jobs\n", (unsigned long long)first, (unsigned long long)jobs);
+    if (seconds > 0) printf("random seeds of all worlds, %llu jobs\n", (unsigned long long)jobs);
+    if (seconds == 0) {
+        printf("seeds from %llu on, %llu jobs\n", (unsigned long long)first,
+               (unsigned long long)jobs);
+    }
     return run_many(first, last, seconds, (uint32_t)jobs, keep_going);
 }

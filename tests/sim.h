@@ -4,6 +4,7 @@
  *   sim_net     byte streams and what breaks them
  *   sim_truth   what was written and known
  *   sim_host    node processes: turns, boots, clocks
+ *   sim_maps    which maps there are and who lives by which
  *   sim_client  sessions and their operations; the history for the checker
  *   sim_check   the invariants
  *   sim_fault   what goes wrong, and when
@@ -24,8 +25,22 @@
 #define START_US (3 * S) /* a restarted one is back with its data after that */
 #define HEAL_US  (7 * S) /* all is well so long after the last fault, READMIT_MS apart */
 
+/* A seed says by its size what world it is: below WORLD_SEEDS one group, from there on several
+ * shards of the first map. */
+enum world { WORLD_GROUP, WORLD_SHARDS, WORLDS };
+
+#define WORLD_SEEDS ((uint64_t)1000000000)
+
+/* Any node answers for any key. While that is not built, clients ask owners. */
+#define SIM_FORWARDS false
+
+/* Metadata at rest names living actors only, whatever their group. Until that is built, those of
+ * one's own group. */
+#define SIM_PRUNES_ALL false
+
 /* What this seed is like. */
 struct plan {
+    enum world world;
     uint32_t hosts, sessions, keys, shard_count;
     uint32_t park_ms, readmit_ms, ring_writes_max;
     uint32_t over_actors_max; /* of past boots before a map comes that allows to prune */
@@ -95,7 +110,40 @@ void host_pause(struct sim *s, uint32_t h, bool paused);
 void host_wake(struct sim *s, uint32_t h);
 bool host_runs(const struct host *h);
 uint64_t host_now_ms(const struct sim *s, const struct host *h);
-const struct host *host_of_boot(const struct sim *s, uint64_t boot); /* alive; or NULL */
+const struct host *host_of_boot(const struct sim *s, uint64_t boot);  /* alive; or NULL */
+uint32_t host_at(const struct sim *s, const struct address *address); /* plan.hosts: none */
+
+/* ---- Maps ---- */
+
+#define MAP_NONE UINT32_MAX
+
+struct sim_map {
+    struct map *map; /* owned */
+    uint32_t shard_of_key[KEYS_MAX];
+    uint32_t rosters[SHARD_COUNT_MAX]; /* sets of hosts */
+};
+
+/* A process belonged to a group. */
+struct tenure {
+    uint64_t boot, group, until_us;
+};
+
+struct sim_maps {
+    struct sim_map *list; /* owned; in the order in which they were seen */
+    uint32_t count, cap;
+    struct tenure *tenures; /* owned */
+    uint32_t tenure_count, tenure_cap;
+    uint64_t changed_us; /* when a process last changed its map */
+};
+
+void maps_free(struct sim *s);
+void maps_look(struct sim *s, uint32_t h); /* asserts I12 */
+bool maps_greater(const struct sim *s, uint32_t a, uint32_t b);
+uint32_t maps_owners(const struct sim *s, uint32_t map, uint32_t key); /* a set of hosts */
+bool maps_owns(const struct sim *s, uint32_t h, uint32_t key);         /* by its own map */
+uint32_t maps_roster_of(const struct sim *s, uint32_t h);              /* of its own shard */
+/* Was the process that made the write of its group then? Asserts I11. */
+void maps_check_writer(struct sim *s, uint32_t write);
 
 /* ---- Clients ---- */
 
@@ -151,14 +199,17 @@ void clients_host_died(struct sim *s, uint32_t h);
 /* What was last seen at a host. */
 struct check_host {
     uint32_t boot_serial;
-    uint32_t *actor_of; /* owned; node's index -> truth's */
+    uint32_t map;   /* that it lives by; MAP_NONE */
+    uint64_t group; /* 0: it is in none */
+    uint64_t group_since_us;
+    bool holds[KEYS_MAX]; /* the key's slot */
+    uint32_t *actor_of;   /* owned; node's index -> truth's */
     uint32_t actors, cap;
     uint32_t delivered[KEYS_MAX][ACTORS_MAX]; /* D of the key's slot */
     uint32_t shows[KEYS_MAX];                 /* the write in the store; WRITE_NONE */
     uint64_t ready_since_us;                  /* 0: not ready */
     bool sees[HOSTS_MAX];                     /* listed, and both had settled */
     uint32_t sees_boot[HOSTS_MAX];
-    uint32_t map_epoch;
     uint64_t waived;       /* waivers before this turn */
     uint32_t due[DUE_MAX]; /* writes answered or served in this turn, for I8 */
     uint32_t due_count;
@@ -169,8 +220,11 @@ struct check {
     uint64_t cut_us[HOSTS_MAX][HOSTS_MAX];   /* since when a pair is cut, one way or both; or 0 */
     uint64_t uncut_us[HOSTS_MAX][HOSTS_MAX]; /* when bytes last began to pass, both ways */
     uint64_t gap_us[HOSTS_MAX][HOSTS_MAX];   /* the same after a cut too long to be overlooked */
-    uint32_t floor[KEYS_MAX];                /* I19: the last write that was on the whole roster */
+    uint32_t floor[KEYS_MAX];                /* I19: the last write that was on the whole roster, */
+    uint32_t floor_map[KEYS_MAX];            /* and of which map that was */
     uint32_t had[HOSTS_MAX][KEYS_MAX][ACTORS_MAX]; /* delivered by any process of the host so far */
+    uint32_t pruned[ACTORS_MAX];                   /* so far metadata need not name it any more */
+    uint64_t died_us;                              /* when a process last died */
     uint64_t turns;
 };
 
@@ -180,12 +234,14 @@ void check_booted(struct sim *s, uint32_t h);
 void check_before_death(struct sim *s, uint32_t h); /* who has what now decides what may be lost */
 void check_turn(struct sim *s, uint32_t h);
 void check_cut(struct sim *s, uint32_t from, uint32_t to); /* something was cut or healed there */
-/* An answer other than 503, and the version it told of (WRITE_NONE: none). */
+/* An answer other than 503, and the version it told of (WRITE_NONE: none). `here`: it was found in
+ * the store of this very node. */
 void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
-                  uint32_t shown);
+                  uint32_t shown, bool here);
 void check_pending(struct sim *s);
 void check_expected(struct sim *s, uint32_t h, uint32_t changes);
 void check_rest(struct sim *s);
+void check_rest_answer(struct sim *s, uint32_t h, const struct answer *a);
 void check_history(struct sim *s);
 uint32_t check_actor(struct sim *s, uint32_t h, uint32_t index); /* node's index -> truth's */
 /* What stands under the key: which write? WRITE_NONE: nothing. */
@@ -218,6 +274,7 @@ struct sim {
     struct net net;
     struct host hosts[HOSTS_MAX];
     struct address view[HOSTS_MAX];
+    struct sim_maps maps;
     struct truth truth;
     struct clients clients;
     struct check check;

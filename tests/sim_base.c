@@ -78,15 +78,27 @@ static void print_time(const struct sim_base *b) {
            (unsigned long long)(b->now_us % 1000000));
 }
 
+static void print_line(const struct sim_base *b, const char *format, va_list args) {
+    print_time(b);
+    vprintf(format, args);
+    putchar('\n');
+}
+
 void base_trace(struct sim_base *b, uint64_t what, const char *format, ...) {
     struct kit_random mix = {b->trace_hash ^ what * 0x9E3779B97F4A7C15u ^ b->now_us};
     b->trace_hash = kit_next(&mix);
     if (!b->loud) return;
     va_list args;
     va_start(args, format);
-    print_time(b);
-    vprintf(format, args);
-    putchar('\n');
+    print_line(b, format, args);
+    va_end(args);
+}
+
+void base_say(const struct sim_base *b, const char *format, ...) {
+    if (!b->loud) return;
+    va_list args;
+    va_start(args, format);
+    print_line(b, format, args);
     va_end(args);
 }
 

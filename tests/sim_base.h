@@ -56,6 +56,10 @@ bool base_chance(struct sim_base *b, uint32_t permille);
 __attribute__((format(printf, 3, 4))) void base_trace(struct sim_base *b, uint64_t what,
                                                       const char *format, ...);
 
+/* Prints a line in a loud run: what follows from events that the trace has. */
+__attribute__((format(printf, 2, 3))) void base_say(const struct sim_base *b, const char *format,
+                                                    ...);
+
 /* Prints the invariant that does not hold, how to replay, and ends the process with 1. */
 __attribute__((format(printf, 3, 4))) _Noreturn void base_violation(struct sim_base *b,
                                                                     const char *invariant,

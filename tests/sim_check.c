@@ -32,7 +32,7 @@ void check_free(struct sim *s) {
 void check_booted(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
     free(c->actor_of);
-    *c = (struct check_host){.boot_serial = s->hosts[h].boot_serial};
+    *c = (struct check_host){.boot_serial = s->hosts[h].boot_serial, .map = MAP_NONE};
     for (uint32_t k = 0; k < KEYS_MAX; k++)
         c->shows[k] = WRITE_NONE;
 }
@@ -76,7 +76,8 @@ static bool not_older(const struct sim *s, uint32_t shown, uint32_t than) {
     return shown != WRITE_NONE && !stamp_less(s->truth.writes[shown].stamp, w->stamp);
 }
 
-/* I1: what a version depends on is here. I2: so is it. The shown version never gets older. */
+/* I1: what a version depends on of its own group is here. I2: so is it. The shown version never
+ * gets older. */
 static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
                         const uint32_t *clock) {
     struct check_host *c = seen_of(s, h);
@@ -91,8 +92,9 @@ static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
         base_violation(&s->base, "I2", "n%u shows w%u, dot %u, of which it has delivered %u", h,
                        shown, w->n, clock[w->actor]);
     }
+    uint64_t group = s->truth.actors[w->actor].group;
     for (uint32_t a = 0; a < s->truth.actor_count; a++) {
-        if (clock[a] >= w->past.seen[a]) continue;
+        if (clock[a] >= w->past.seen[a] || s->truth.actors[a].group != group) continue;
         base_violation(&s->base, "I1", "n%u has w%u, which depends on %u of actor %016llx, not %u",
                        h, shown, w->past.seen[a], (unsigned long long)s->truth.actors[a].id,
                        clock[a]);
@@ -103,7 +105,7 @@ static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
 static void count_boot(struct sim *s, uint32_t h, struct truth_write *w) {
     uint32_t serial = s->hosts[h].boot_serial;
     if (w->boots == 0) w->boots = 1;
-    if (s->hosts[h].boot == w->boot || w->last_boot == serial) return;
+    if (s->hosts[h].boot == truth_origin(&s->truth, w) || w->last_boot == serial) return;
     w->boots++;
     w->last_boot = serial;
 }
@@ -112,16 +114,21 @@ static bool has(const struct sim *s, uint32_t h, const struct truth_write *w) {
     return s->hosts[h].node != NULL && s->check.hosts[h].delivered[w->key][w->actor] >= w->n;
 }
 
-/* I19 looks at what was on the whole roster once. */
-static void judge_whole(struct sim *s, uint32_t write) {
+/* I19 looks at what was once on the whole roster, all of which lived by one map. */
+static void judge_whole(struct sim *s, uint32_t h, uint32_t write) {
     struct truth_write *w = &s->truth.writes[write];
-    if (w->whole || !w->has_stamp) return;
-    for (uint32_t h = 0; h < s->plan.hosts; h++) {
-        if (!has(s, h, w)) return;
+    uint32_t map = seen_of(s, h)->map;
+    if (w->whole || !w->has_stamp || !maps_owns(s, h, w->key)) return;
+    uint32_t owners = maps_owners(s, map, w->key);
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        bool lacks = !has(s, o, w) || (s->plan.world > WORLD_GROUP && seen_of(s, o)->map != map);
+        if ((owners >> o & 1) != 0 && lacks) return;
     }
     w->whole = true;
     uint32_t *floor = &s->check.floor[w->key];
-    if (*floor == WRITE_NONE || stamp_less(s->truth.writes[*floor].stamp, w->stamp)) *floor = write;
+    if (*floor != WRITE_NONE && !stamp_less(s->truth.writes[*floor].stamp, w->stamp)) return;
+    *floor = write;
+    s->check.floor_map[w->key] = map;
 }
 
 /* A lost write is within D: because it was waived, here in this turn or where D came from before;
@@ -151,10 +158,11 @@ static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
                        shown);
     }
     count_boot(s, h, w);
-    judge_whole(s, write);
+    judge_whole(s, h, write);
 }
 
 void check_named(struct sim *s, uint32_t write) {
+    maps_check_writer(s, write);
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
         struct truth_write *w = &s->truth.writes[write];
         bool had = seen_of(s, h)->delivered[w->key][w->actor] >= w->n;
@@ -201,16 +209,17 @@ static bool judge_clock(struct sim *s, uint32_t h, uint32_t key, const uint32_t 
     return changed;
 }
 
-static const struct truth_write *stamped(const struct sim *s, uint32_t write) {
+static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
     return write == WRITE_NONE ? NULL : &s->truth.writes[write];
 }
 
-/* I9: two nodes that have delivered the same of a slot show the same in it. */
+/* I9: two nodes that have a slot and have delivered the same of it show the same in it. */
 static void judge_pairs(struct sim *s, uint32_t h, uint32_t key) {
     const struct check_host *mine = seen_of(s, h);
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         const struct check_host *other = seen_of(s, o);
-        if (o == h || s->hosts[o].node == NULL || other->shows[key] == mine->shows[key]) continue;
+        bool both = o != h && s->hosts[o].node != NULL && other->holds[key];
+        if (!both || other->shows[key] == mine->shows[key]) continue;
         size_t bytes = s->truth.actor_count * sizeof mine->delivered[key][0];
         if (memcmp(mine->delivered[key], other->delivered[key], bytes) != 0) continue;
         base_violation(&s->base, "I9", "n%u and n%u have delivered the same and show w%u and w%u",
@@ -218,9 +227,50 @@ static void judge_pairs(struct sim *s, uint32_t h, uint32_t key) {
     }
 }
 
+/* Does anybody but this host have the write? */
+static bool is_elsewhere(const struct sim *s, uint32_t h, const struct truth_write *w) {
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        bool origin = s->hosts[o].node != NULL && s->hosts[o].boot == truth_origin(&s->truth, w);
+        if (o != h && (origin || has(s, o, w))) return true;
+    }
+    return false;
+}
+
+static void lose(struct sim *s, uint32_t write) {
+    s->truth.writes[write].lost = true;
+    s->truth.lost_count++;
+    base_trace(&s->base, write, "  w%u is lost", write);
+}
+
+/* The slot is not kept any more. That may not be the end of any write, unless somebody died who was
+ * counted on. */
+static void judge_dropped(struct sim *s, uint32_t h, uint32_t key) {
+    struct check_host *c = seen_of(s, h);
+    bool death = s->check.died_us != 0 && s->base.now_us - s->check.died_us < START_US;
+    if (maps_owns(s, h, key)) {
+        base_violation(&s->base, "I3", "n%u drops the slot of k%u, which it owns", h, key);
+    }
+    for (uint32_t i = 0; i < s->truth.count; i++) {
+        struct truth_write *w = &s->truth.writes[i];
+        bool here = w->has_dot && w->key == key && has(s, h, w);
+        if (!here || w->lost || is_elsewhere(s, h, w)) continue;
+        lose(s, i);
+        if (!death || s->plan.one_at_a_time) {
+            base_violation(&s->base, "I8", "n%u drops the slot of k%u, and w%u is lost", h, key, i);
+        }
+    }
+    base_say(&s->base, "  n%u drops the slot of k%u", h, key);
+    memset(c->delivered[key], 0, sizeof c->delivered[key]);
+    c->shows[key] = WRITE_NONE;
+    c->holds[key] = false;
+}
+
 static void judge_state(struct sim *s, uint32_t h) {
     for (uint32_t key = 0; key < s->plan.keys; key++) {
         uint32_t now[ACTORS_MAX];
+        bool holds = node_holds_slot(s->hosts[h].node, s->slots[key]);
+        if (!holds && seen_of(s, h)->holds[key]) judge_dropped(s, h, key);
+        seen_of(s, h)->holds[key] = holds;
         delivered(s, h, key, now);
         uint32_t before = seen_of(s, h)->shows[key], shown = check_shown(s, h, key);
         judge_shown(s, h, key, shown, now);
@@ -232,14 +282,17 @@ static void judge_state(struct sim *s, uint32_t h) {
 
 /* Is nobody there who would count as a second copy, as far as this node can know? */
 static bool is_alone(struct sim *s, uint32_t h) {
+    uint32_t roster = maps_roster_of(s, h);
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         const struct check_host *other = seen_of(s, o);
+        bool member = (roster >> o & 1) != 0 && other->group == seen_of(s, h)->group;
         bool ready = s->hosts[o].node != NULL && other->ready_since_us != 0 &&
-                     s->base.now_us > other->ready_since_us + SETTLED_US;
+                     s->base.now_us > other->ready_since_us + SETTLED_US &&
+                     s->base.now_us > other->group_since_us + SETTLED_US;
         const struct peer *peer = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
         bool listed = peer != NULL && peer_in_view(peer);
         bool met = seen_of(s, h)->sees[o] && seen_of(s, h)->sees_boot[o] == s->hosts[o].boot_serial;
-        if (o != h && ready && listed && met) return false;
+        if (o != h && member && ready && listed && met) return false;
     }
     return true;
 }
@@ -257,26 +310,19 @@ static void judge_copies(struct sim *s, uint32_t h) {
     c->due_count = 0;
 }
 
-/* Does anybody but this host have the write? */
-static bool is_elsewhere(const struct sim *s, uint32_t h, const struct truth_write *w) {
-    for (uint32_t o = 0; o < s->plan.hosts; o++) {
-        bool origin = s->hosts[o].node != NULL && s->hosts[o].boot == w->boot;
-        if (o != h && (origin || has(s, o, w))) return true;
-    }
-    return false;
-}
-
 /* When the last node that has a write dies, the write is lost. It may be, if its node was alone or
- * if several nodes died; never in a plan that kills one at a time and waits between. */
+ * if several nodes died; never in a plan that kills one at a time and waits between, but of a shard
+ * of one node. */
 void check_before_death(struct sim *s, uint32_t h) {
+    uint32_t roster = maps_roster_of(s, h);
+    bool strict = s->plan.one_at_a_time && (roster & ~(1u << h)) != 0;
     for (uint32_t i = 0; i < s->truth.count; i++) {
         struct truth_write *w = &s->truth.writes[i];
-        bool here = w->has_dot && (has(s, h, w) || s->hosts[h].boot == w->boot);
-        if (!here || w->lost || is_elsewhere(s, h, w)) continue;
-        w->lost = true;
-        s->truth.lost_count++;
-        base_trace(&s->base, i, "  w%u is lost", i);
-        if (s->plan.one_at_a_time && s->plan.hosts > 1 && (w->state == WRITE_DONE || w->served)) {
+        bool origin = s->hosts[h].boot == truth_origin(&s->truth, w);
+        if (!w->has_dot || (!origin && !has(s, h, w))) continue;
+        if (w->lost || is_elsewhere(s, h, w)) continue;
+        lose(s, i);
+        if (strict && (w->state == WRITE_DONE || w->served)) {
             base_violation(&s->base, "I8", "n%u dies and w%u, which was answered, is lost", h, i);
         }
     }
@@ -386,6 +432,7 @@ void check_turn(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
     const struct node *n = s->hosts[h].node;
     s->check.turns++;
+    maps_look(s, h);
     if (!node_ready(n)) {
         c->ready_since_us = 0;
     } else if (c->ready_since_us == 0) {
@@ -393,11 +440,6 @@ void check_turn(struct sim *s, uint32_t h) {
         base_trace(&s->base, h, "n%u is ready", h);
         judge_ready(s, h);
     }
-    const struct map *map = node_map(n);
-    if (map->epoch < c->map_epoch) {
-        base_violation(&s->base, "I12", "n%u: epoch %u after %u", h, map->epoch, c->map_epoch);
-    }
-    c->map_epoch = map->epoch;
     judge_state(s, h);
     judge_copies(s, h);
     c->waived = node_replica_stats(n)->waived;
@@ -421,18 +463,33 @@ void check_pending(struct sim *s) {
 
 /* ---- Answers ---- */
 
-/* Under a map that was made later an entry may go whose writer is over and that all have had, the
- * dead included. */
+/* Its process is gone, or its node is of another group by the map that the host lives by. */
+static bool is_over(const struct sim *s, uint32_t h, uint32_t actor) {
+    const struct truth_actor *a = &s->truth.actors[actor];
+    const struct map *map = node_map(s->hosts[h].node);
+    uint32_t shard = map_shard_of_node(map, &a->node);
+    return host_of_boot(s, a->boot) == NULL || shard == SHARD_NONE || map->group[shard] != a->group;
+}
+
+/* Under a map that was made later an entry may go whose writer is over and that all owners have had
+ * by that map, the dead included; from then on it need not come back. */
 static bool is_pruned(struct sim *s, uint32_t h, const struct answer *a, uint32_t actor,
                       uint32_t n) {
-    bool over = host_of_boot(s, s->truth.actors[actor].boot) == NULL;
+    uint32_t map = seen_of(s, h)->map, *pruned = &s->check.pruned[actor];
+    if (a->metadata->maps_len == 0 || map == MAP_NONE) return false;
+    if (s->plan.world > WORLD_GROUP && n <= *pruned) return true;
+    bool goes = is_over(s, h, actor);
     for (uint32_t k = 0; k < s->plan.keys; k++) {
-        uint32_t now[ACTORS_MAX];
+        uint32_t now[ACTORS_MAX], owners = maps_owners(s, map, k);
+        if (!truth_concerns(&s->truth, actor, k)) continue;
         delivered(s, h, k, now); /* it may have come in this very turn */
-        for (uint32_t o = 0; o < s->plan.hosts; o++)
-            over &= s->check.had[o][k][actor] >= n || (o == h && now[actor] >= n);
+        for (uint32_t o = 0; o < s->plan.hosts; o++) {
+            bool had = s->check.had[o][k][actor] >= n || (o == h && now[actor] >= n);
+            goes &= had || (owners >> o & 1) == 0;
+        }
     }
-    return over && a->metadata->maps_len > 0;
+    if (goes && *pruned < n) *pruned = n;
+    return goes;
 }
 
 /* I6: the metadata names all that its owner has seen. */
@@ -444,7 +501,7 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
         struct dot dot = a->metadata->clock.dots[i];
         named[check_actor(s, h, dot.actor)] = (uint32_t)dot.n;
     }
-    const struct truth_write *w = stamped(s, shown);
+    const struct truth_write *w = write_at(s, shown);
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         uint32_t seen = past->seen[x];
         if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
@@ -459,86 +516,159 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
     }
 }
 
-/* I7: all that the client knew of is here, and nothing older than it is shown. */
-static void judge_past(struct sim *s, uint32_t h, const struct client_op *op,
-                       const struct past *past, uint32_t shown) {
+/* Entries that went were on every node. If all of these died, and the map did not, since one who
+ * was still catching up knew it, nobody can tell any more that anything is missing. */
+static bool is_pruned_and_lost(const struct sim *s, uint32_t key, uint32_t actor, uint32_t here,
+                               uint32_t seen) {
+    bool lost = seen <= s->check.pruned[actor];
+    for (uint32_t n = here + 1; n <= seen && lost; n++) {
+        uint32_t write = truth_find(&s->truth, actor, n);
+        const struct truth_write *w = write_at(s, write);
+        lost = w == NULL || w->key != key || w->lost;
+    }
+    return lost;
+}
+
+/* I7: all that the client knew of about the key is here, and nothing older than it is shown. Who
+ * only writes may do so before a new owner has what was pruned long ago. */
+static void judge_delivered(struct sim *s, uint32_t h, const struct client_op *op,
+                            const struct past *past, bool wrote) {
     uint32_t now[ACTORS_MAX];
     delivered(s, h, op->key, now);
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
-        if (now[x] >= past->seen[x]) continue;
+        if (now[x] >= past->seen[x] || !truth_concerns(&s->truth, x, op->key)) continue;
+        if (wrote && past->seen[x] <= s->check.pruned[x]) continue;
+        if (is_pruned_and_lost(s, op->key, x, now[x], past->seen[x])) continue;
         base_violation(&s->base, "I7",
                        "n%u answers for k%u, with %u of %016llx delivered; seen: %u", h, op->key,
                        now[x], (unsigned long long)s->truth.actors[x].id, past->seen[x]);
     }
+}
+
+static void judge_latest(struct sim *s, uint32_t h, const struct client_op *op,
+                         const struct past *past, uint32_t shown) {
     uint32_t latest = past->latest[op->key];
     if (latest != WRITE_NONE && !s->truth.writes[latest].lost && !not_older(s, shown, latest)) {
         base_violation(&s->base, "I7", "n%u shows w%u to one who has seen w%u", h, shown, latest);
     }
 }
 
-/* I19: what was once everywhere is never missed, even by who knows nothing. */
+/* I19: what was once on a whole roster is never missed, even by who knows nothing, by that map or
+ * a later one. */
 static void judge_floor(struct sim *s, uint32_t h, const struct client_op *op, uint32_t shown) {
     uint32_t floor = s->check.floor[op->key];
     if ((s->plan.faults & FAULTS_OF_CUT) != 0 || floor == WRITE_NONE) return;
+    uint32_t map = s->check.floor_map[op->key], mine = seen_of(s, h)->map;
+    if (s->plan.world > WORLD_GROUP && maps_greater(s, map, mine)) return;
     if (!s->truth.writes[floor].lost && !not_older(s, shown, floor)) {
         base_violation(&s->base, "I19", "n%u shows w%u, and w%u was on the whole roster", h, shown,
                        floor);
     }
 }
 
-void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
-                  uint32_t shown) {
-    const struct past *past = &s->clients.sessions[op->session].past;
+static void judge_served_here(struct sim *s, uint32_t h, const struct client_op *op,
+                              uint32_t shown) {
     struct check_host *c = seen_of(s, h);
+    bool wrote = shown != WRITE_NONE && shown == op->write;
     if (!node_ready(s->hosts[h].node)) {
         base_violation(&s->base, "I14", "n%u serves and is not ready", h);
     }
     if (shown != WRITE_NONE) {
-        s->truth.writes[shown].served = true;
         s->truth.writes[shown].lone |= is_alone(s, h);
         if (c->due_count < DUE_MAX) c->due[c->due_count++] = shown;
     }
-    judge_metadata(s, h, past, a, shown);
-    judge_past(s, h, op, past, shown);
+    judge_delivered(s, h, op, &s->clients.sessions[op->session].past, wrote);
     if (op->kind == OP_GET) judge_floor(s, h, op, shown);
+}
+
+void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
+                  uint32_t shown, bool here) {
+    const struct past *past = &s->clients.sessions[op->session].past;
+    if (shown != WRITE_NONE) s->truth.writes[shown].served = true;
+    if (here) judge_served_here(s, h, op, shown);
+    judge_metadata(s, h, past, a, shown);
+    judge_latest(s, h, op, past, shown);
 }
 
 /* ---- Rest ---- */
 
-static void judge_rest_of(struct sim *s, uint32_t h, uint32_t first) {
+/* With a member gone for good, what waits for the lost waits for ever. */
+static bool is_complete(const struct sim *s) {
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        if (s->hosts[h].node == NULL) return false;
+    }
+    return true;
+}
+
+static void judge_quiet(struct sim *s, uint32_t h) {
     const struct node *n = s->hosts[h].node;
-    uint64_t keys = 0, live = 0;
-    if (!node_ready(n)) base_violation(&s->base, "I10", "n%u is not ready at rest", h);
-    bool complete = true; /* with a member gone for good, what waits for the lost waits for ever */
-    for (uint32_t o = 0; o < s->plan.hosts; o++)
-        complete &= s->hosts[o].node != NULL;
+    bool complete = is_complete(s), in_shard = maps_roster_of(s, h) != 0;
+    if (in_shard && !node_ready(n)) {
+        base_violation(&s->base, "I10", "n%u is not ready at rest", h);
+    }
+    if (in_shard && !node_base_complete(n)) {
+        base_violation(&s->base, "I10", "n%u has not all of the groups before, at rest", h);
+    }
+    if (node_has_residue(n) || node_resharding(n)) {
+        base_violation(&s->base, "I10", "n%u %s at rest", h,
+                       node_has_residue(n) ? "keeps slots that it does not own" : "reshards");
+    }
     if ((complete ? node_held_back(n) : 0) + node_under_way(n) > 0) {
         base_violation(&s->base, "I10", "n%u: %u held back, %u under way at rest", h,
                        node_held_back(n), node_under_way(n));
     }
+    if (complete && node_provisional(n)) {
+        base_violation(&s->base, "I10", "n%u is provisional at rest", h);
+    }
+}
+
+static void judge_rest_view(struct sim *s, uint32_t h) {
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         if (o == h || lists(s, h, o) == (s->hosts[o].node != NULL)) continue;
         base_violation(&s->base, "I10", "n%u %s n%u at rest", h,
                        s->hosts[o].node == NULL ? "lists the dead" : "does not list", o);
     }
+}
+
+static void judge_level(struct sim *s, uint32_t h, uint32_t first, uint32_t k) {
+    const struct check_host *mine = seen_of(s, h), *other = seen_of(s, first);
+    size_t bytes = s->truth.actor_count * sizeof(uint32_t);
+    bool level = memcmp(mine->delivered[k], other->delivered[k], bytes) == 0;
+    if (level && mine->shows[k] == other->shows[k]) return;
+    base_violation(&s->base, "I10", "at rest k%u: n%u shows w%u, n%u shows w%u%s", k, h,
+                   mine->shows[k], first, other->shows[k], level ? "" : ", other D");
+}
+
+/* What was answered is where it belongs, unless all that had it have died. */
+static void judge_kept(struct sim *s, uint32_t h, uint32_t k) {
+    uint32_t shown = seen_of(s, h)->shows[k];
+    for (uint32_t i = 0; i < s->truth.count; i++) {
+        const struct truth_write *w = &s->truth.writes[i];
+        bool counts = w->key == k && !w->lost && (w->state == WRITE_DONE || w->served);
+        if (!counts || not_older(s, shown, i)) continue;
+        base_violation(&s->base, "I10", "at rest n%u shows w%u of k%u, and w%u was answered", h,
+                       shown, k, i);
+    }
+}
+
+/* The keys of a host's shard: all its owners show the same, and count them right. */
+static void judge_rest_keys(struct sim *s, uint32_t h) {
+    const struct node *n = s->hosts[h].node;
+    uint64_t keys = 0, live = 0;
     for (uint32_t k = 0; k < s->plan.keys; k++) {
+        uint32_t first = 0, owners;
+        if (!maps_owns(s, h, k)) continue;
+        owners = maps_owners(s, seen_of(s, h)->map, k);
+        while ((owners >> first & 1) == 0 || s->hosts[first].node == NULL)
+            first++;
         uint32_t shown = check_shown(s, h, k);
         live += shown != WRITE_NONE && !s->truth.writes[shown].is_delete;
-        size_t bytes = s->truth.actor_count * sizeof(uint32_t);
-        const struct check_host *mine = seen_of(s, h), *other = seen_of(s, first);
-        bool level = memcmp(mine->delivered[k], other->delivered[k], bytes) == 0;
-        if (level && mine->shows[k] == other->shows[k]) continue;
-        base_violation(&s->base, "I10", "at rest k%u: n%u shows w%u, n%u shows w%u%s", k, h,
-                       mine->shows[k], first, other->shows[k], level ? "" : ", other D");
+        judge_level(s, h, first, k);
+        if (h == first) judge_kept(s, h, k);
     }
-    if (complete && node_provisional(n)) {
-        base_violation(&s->base, "I10", "n%u is provisional at rest", h);
-    }
-    if (node_map(n)->id != node_map(s->hosts[first].node)->id) {
-        base_violation(&s->base, "I10", "n%u and n%u live by different maps", h, first);
-    }
-    if (!node_key_count(n, 0, &keys) || keys != live) {
-        base_violation(&s->base, "I10", "n%u counts %llu keys, there are %llu", h,
+    if (maps_roster_of(s, h) == 0) return;
+    if (!node_key_count(n, node_shard(n), &keys) || keys != live) {
+        base_violation(&s->base, "I10", "n%u counts %llu keys in its shard, there are %llu", h,
                        (unsigned long long)keys, (unsigned long long)live);
     }
 }
@@ -548,7 +678,34 @@ void check_rest(struct sim *s) {
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
         if (s->hosts[h].node == NULL) continue;
         if (first == HOSTS_MAX) first = h;
-        judge_rest_of(s, h, first);
+        judge_quiet(s, h);
+        judge_rest_view(s, h);
+        if (node_map(s->hosts[h].node)->id != node_map(s->hosts[first].node)->id) {
+            base_violation(&s->base, "I10", "n%u and n%u live by different maps", h, first);
+        }
+        judge_rest_keys(s, h);
+    }
+}
+
+/* An entry of a living actor: its process writes for that group now. */
+static bool is_of_the_living(const struct sim *s, uint32_t actor) {
+    const struct truth_actor *a = &s->truth.actors[actor];
+    const struct host *host = host_of_boot(s, a->boot);
+    return host != NULL && s->check.hosts[host->index].group == a->group;
+}
+
+/* I10: metadata has become small: under a later map it names living actors only. What is lost, or
+ * whose node is gone for good, stays named. */
+void check_rest_answer(struct sim *s, uint32_t h, const struct answer *a) {
+    const struct check_host *c = seen_of(s, h);
+    bool later = c->map != MAP_NONE && s->maps.list[c->map].map->epoch > 1;
+    if (!later || !is_complete(s) || s->truth.lost_count > 0 || a->metadata == NULL) return;
+    for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
+        uint32_t actor = check_actor(s, h, a->metadata->clock.dots[i].actor);
+        bool judged = SIM_PRUNES_ALL || s->truth.actors[actor].group == c->group;
+        if (!judged || is_of_the_living(s, actor)) continue;
+        base_violation(&s->base, "I10", "at rest n%u's metadata names actor %016llx, which is over",
+                       h, (unsigned long long)s->truth.actors[actor].id);
     }
 }
 

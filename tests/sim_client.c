@@ -116,9 +116,14 @@ static uint32_t new_op(struct sim *s, struct client_op op) {
     return c->count++;
 }
 
+/* Which boot makes a write that is sent to that host, so far as that is certain. */
+static uint64_t boot_asked(const struct sim *s, uint32_t host) {
+    return SIM_FORWARDS ? BOOT_ANY : s->hosts[host].boot;
+}
+
 static enum op_kind pick_kind(struct sim *s, uint32_t host, uint32_t key) {
     uint64_t dice = base_below(&s->base, 1000);
-    bool may_delete = truth_may_delete(&s->truth, key, s->hosts[host].boot);
+    bool may_delete = truth_may_delete(&s->truth, key, boot_asked(s, host));
     if (dice < s->plan.get_permille) return OP_GET;
     return dice < s->plan.get_permille + s->plan.delete_permille && may_delete ? OP_DELETE : OP_PUT;
 }
@@ -127,7 +132,8 @@ static void ask(struct sim *s, uint32_t session, enum op_kind kind, uint32_t h, 
     struct session *me = &s->clients.sessions[session];
     uint32_t write = WRITE_NONE;
     if (kind != OP_GET) {
-        write = truth_send(&s->truth, kind == OP_DELETE, key, h, s->hosts[h].boot, &me->past);
+        write = truth_send(&s->truth, kind == OP_DELETE, key, boot_asked(s, h), &me->past,
+                           s->base.now_us);
     }
     uint32_t op = new_op(s, (struct client_op){
                                 .kind = kind,
@@ -166,6 +172,17 @@ static uint32_t pick_host(struct sim *s) {
     return count == 0 ? HOSTS_MAX : live[base_below(&s->base, count)];
 }
 
+/* Whom to ask for a key, `any` being a live host. Without forwarding: one that owns it, by its own
+ * map. */
+static uint32_t pick_server(struct sim *s, uint32_t any, uint32_t key) {
+    uint32_t owners[HOSTS_MAX], count = 0;
+    if (SIM_FORWARDS || s->plan.world == WORLD_GROUP || maps_owns(s, any, key)) return any;
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        if (s->hosts[h].node != NULL && maps_owns(s, h, key)) owners[count++] = h;
+    }
+    return count == 0 ? any : owners[base_below(&s->base, count)];
+}
+
 static void change_life(struct sim *s, uint32_t session) {
     struct session *me = &s->clients.sessions[session];
     bool frustrated =
@@ -186,6 +203,7 @@ static void final_step(struct sim *s, uint32_t session) {
     while (*done < per_session * s->plan.sessions && *done / per_session == session) {
         uint32_t at = (*done)++ % per_session;
         if (s->hosts[at / keys].node == NULL) continue;
+        if (!SIM_FORWARDS && !maps_owns(s, at / keys, at % keys)) continue;
         ask(s, session, OP_GET, at / keys, at % keys);
         return;
     }
@@ -207,6 +225,7 @@ static void random_step(struct sim *s, uint32_t session) {
         base_at(&s->base, s->base.now_us + NO_NODE_US, EVENT_SESSION, session, 0);
         return;
     }
+    h = pick_server(s, h, key);
     enum op_kind kind = pick_kind(s, h, key);
     ask(s, session, kind, h, key);
     if (kind != OP_GET) fault_behind_write(s, h);
@@ -314,6 +333,11 @@ static bool is_served(enum node_status status) {
            status == NODE_DELETED || status == NODE_NO_KEY;
 }
 
+/* It certainly did not happen. Of a write with any other answer nobody knows. */
+static bool is_refused(enum node_status status) {
+    return status == NODE_NOT_YET || status == NODE_CANNOT_FORWARD || status == NODE_MEMORY_LIMIT;
+}
+
 /* Has every node forgotten whose write it was? All that knew its actor have died since. */
 static bool is_forgotten(const struct sim *s, const struct truth_write *w) {
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
@@ -352,6 +376,15 @@ static bool names_a_forgotten_map(const struct sim *s, struct slice missing) {
     return true;
 }
 
+/* A shard may be gone as a whole. */
+static bool has_live_owner(const struct sim *s, uint32_t h, uint32_t key) {
+    uint32_t map = s->check.hosts[h].map;
+    for (uint32_t o = 0; o < s->plan.hosts && map != MAP_NONE; o++) {
+        if ((maps_owners(s, map, key) >> o & 1) != 0 && s->hosts[o].node != NULL) return true;
+    }
+    return false;
+}
+
 /* May who has seen all that be refused in calm times? What is lost can be waived when everybody is
  * back who could have it, and if it is known whose it was. */
 static bool may_be_refused(const struct sim *s, const struct past *past, struct slice missing) {
@@ -370,19 +403,24 @@ static bool may_be_refused(const struct sim *s, const struct past *past, struct 
     return false;
 }
 
-/* 503 and 507: no operation. I16: in calm times only for what was lost and cannot be waived. */
+static void end_write(struct sim *s, const struct client_op *op, bool refused) {
+    struct truth_write *w = &s->truth.writes[op->write];
+    w->state = refused ? WRITE_REFUSED : WRITE_UNKNOWN;
+    record_write(s, op, refused ? "refused" : "unknown");
+    if (refused && w->has_dot) {
+        base_violation(&s->base, "I4", "w%u is refused, and yet it exists", op->write);
+    }
+}
+
+/* 503 and 507: no operation, or nobody knows. I16: in calm times only for what was lost and cannot
+ * be waived. */
 static void on_refusal(struct sim *s, const struct client_op *op, const struct answer *a) {
     struct session *me = session_of(s, op);
     s->clients.refused++;
-    if (op->write != WRITE_NONE) {
-        s->truth.writes[op->write].state = WRITE_REFUSED;
-        record_write(s, op, "refused");
-        if (s->truth.writes[op->write].has_dot) {
-            base_violation(&s->base, "I4", "w%u is refused, and yet it exists", op->write);
-        }
-    }
+    if (op->write != WRITE_NONE) end_write(s, op, is_refused(a->status));
     enum phase from = s->plan.park_ms > 0 ? PHASE_CALM : PHASE_REST; /* writes take a moment */
     bool calm = s->phase >= from && op->sent_us >= s->healed_us;
+    calm &= a->status != NODE_CANNOT_FORWARD || has_live_owner(s, op->host, op->key);
     if (calm && !may_be_refused(s, &me->past, a->missing)) {
         base_violation(&s->base, "I16", "n%u still answers s%u \"%s\", missing %.*s", op->host,
                        op->session, status_name(a->status), (int)a->missing.len,
@@ -391,36 +429,71 @@ static void on_refusal(struct sim *s, const struct client_op *op, const struct a
     if (me->refused_since_us == 0) me->refused_since_us = s->base.now_us;
 }
 
-/* The node's own actor has put it under the number that the metadata now names. */
+/* Has the node found the answer in its own store? It may have sent on what it does not own. */
+static bool is_answered_here(const struct sim *s, uint32_t h, const struct client_op *op) {
+    return !SIM_FORWARDS || (maps_owns(s, h, op->key) && node_ready(s->hosts[h].node));
+}
+
+/* The answer names the write. All else that it names was known before it; so the one dot that
+ * nobody has a write for is that of this one. If there are several, the write was overwritten
+ * before it was ever seen, as was what it met, and it stays without a name. */
 static void name_write(struct sim *s, uint32_t h, const struct client_op *op,
                        const struct answer *a) {
-    const struct actors *as = node_actors(s->hosts[h].node);
-    uint64_t n = 0;
-    for (uint32_t i = 0; i < actors_count(as); i++) {
-        const struct actor *actor = actors_get(as, i);
-        if (actor->boot != s->hosts[h].boot) continue;
-        n = vclock_get(&a->metadata->clock, i);
-        if (n > 0) truth_name(&s->base, &s->truth, op->write, check_actor(s, h, i), n);
-        if (n > 0) check_named(s, op->write);
+    const struct truth_write *w = &s->truth.writes[op->write];
+    uint32_t actor = ACTOR_NONE, n = 0, count = 0;
+    for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
+        struct dot dot = a->metadata->clock.dots[i];
+        uint32_t x = check_actor(s, h, dot.actor), known = truth_find(&s->truth, x, dot.n);
+        bool may = w->boot == BOOT_ANY || s->truth.actors[x].boot == w->boot;
+        bool named = w->has_dot && w->actor == x && w->n == dot.n;
+        if (!named && (known != WRITE_NONE || !may || w->has_dot)) continue;
+        actor = x;
+        n = (uint32_t)dot.n;
+        count++;
     }
-    if (!s->truth.writes[op->write].has_dot) {
+    if (count == 0) {
         base_violation(&s->base, "I6", "n%u: the answer to the write w%u does not name it", h,
                        op->write);
     }
+    if (count > 1) return;
+    truth_name(&s->base, &s->truth, op->write, actor, n);
+    check_named(s, op->write);
 }
 
-/* What the answer told of: the write itself, or what a read found. */
-static uint32_t what_was_shown(struct sim *s, uint32_t h, const struct client_op *op,
-                               const struct answer *a) {
-    bool wrote =
-        a->status == NODE_CREATED || a->status == NODE_REPLACED || a->status == NODE_DELETED;
-    if (wrote) {
-        s->truth.writes[op->write].state = WRITE_DONE;
-        name_write(s, h, op, a);
-        check_shown(s, h, op->key);
-        return op->write;
+/* The tombstone that was met elsewhere: the last of the key that the answer's metadata names. What
+ * it names is there, so nothing earlier was met. */
+static uint32_t tombstone_named(struct sim *s, uint32_t h, const struct client_op *op,
+                                const struct answer *a) {
+    uint32_t named[ACTORS_MAX] = {0}, found = WRITE_NONE;
+    for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
+        struct dot dot = a->metadata->clock.dots[i];
+        named[check_actor(s, h, dot.actor)] = (uint32_t)dot.n;
     }
-    if (op->write != WRITE_NONE) s->truth.writes[op->write].state = WRITE_REFUSED;
+    for (uint32_t i = 0; i < s->truth.count; i++) {
+        const struct truth_write *w = &s->truth.writes[i];
+        bool candidate = w->is_delete && w->key == op->key && w->has_stamp;
+        if (!candidate || named[w->actor] < w->n) continue;
+        if (found == WRITE_NONE || stamp_less(s->truth.writes[found].stamp, w->stamp)) found = i;
+    }
+    return found;
+}
+
+/* What was read elsewhere. A value says which write it is of. */
+static uint32_t what_was_read_elsewhere(struct sim *s, uint32_t h, const struct client_op *op,
+                                        const struct answer *a) {
+    if (a->status != NODE_FOUND) return tombstone_named(s, h, op, a);
+    uint32_t shown = truth_of_value(&s->truth, a->value);
+    if (shown == WRITE_NONE || s->truth.writes[shown].key != op->key) {
+        base_violation(&s->base, "I4", "n%u answers with a value of k%u that nobody wrote", h,
+                       op->key);
+    }
+    return shown;
+}
+
+/* What a read told of. */
+static uint32_t what_was_read(struct sim *s, uint32_t h, const struct client_op *op,
+                              const struct answer *a) {
+    if (!is_answered_here(s, h, op)) return what_was_read_elsewhere(s, h, op, a);
     uint32_t shown = check_shown(s, h, op->key);
     bool absent = shown == WRITE_NONE || s->truth.writes[shown].is_delete;
     if (absent != (a->status == NODE_NO_KEY)) {
@@ -430,23 +503,53 @@ static uint32_t what_was_shown(struct sim *s, uint32_t h, const struct client_op
     return shown;
 }
 
+/* What the answer told of: the write itself, or what a read found. */
+static uint32_t what_was_shown(struct sim *s, uint32_t h, const struct client_op *op,
+                               const struct answer *a) {
+    bool wrote =
+        a->status == NODE_CREATED || a->status == NODE_REPLACED || a->status == NODE_DELETED;
+    if (wrote) {
+        s->truth.writes[op->write].state = WRITE_DONE;
+        if (!s->truth.writes[op->write].has_dot) check_shown(s, h, op->key);
+        name_write(s, h, op, a);
+        return op->write;
+    }
+    if (op->write != WRITE_NONE) s->truth.writes[op->write].state = WRITE_REFUSED;
+    return what_was_read(s, h, op, a);
+}
+
+/* Who was answered from elsewhere may have met what nobody can tell: a tombstone that was
+ * overwritten before its dot was known, or a write that was. */
+static bool is_known(const struct sim *s, uint32_t h, const struct client_op *op,
+                     const struct answer *a, uint32_t shown) {
+    if (shown != WRITE_NONE && !s->truth.writes[shown].has_dot) return false;
+    bool guessed = a->status == NODE_NO_KEY && !is_answered_here(s, h, op);
+    return !guessed || !truth_has_nameless_delete(&s->truth, op->key);
+}
+
+static void record_served(struct sim *s, const struct client_op *op, uint32_t shown, bool known) {
+    if (shown != WRITE_NONE && shown == op->write) {
+        record_write(s, op, "ok");
+    } else if (known) {
+        record_read(s, op, shown);
+    }
+}
+
 static void on_served(struct sim *s, uint32_t h, const struct client_op *op,
                       const struct answer *a) {
     struct session *me = session_of(s, op);
     uint32_t shown = what_was_shown(s, h, op, a);
-    check_answer(s, h, op, a, shown);
+    bool known = is_known(s, h, op, a, shown);
+    if (known) check_answer(s, h, op, a, shown, is_answered_here(s, h, op));
+    if (s->phase == PHASE_REST) check_rest_answer(s, h, a);
     bool torn = past_is_torn(&s->truth, &me->past);
     if (torn) new_life(s, me);
-    if (shown != WRITE_NONE && shown == op->write) {
-        record_write(s, op, "ok");
-    } else {
-        record_read(s, op, shown);
-    }
+    record_served(s, op, shown, known);
     if (torn) {
         for (uint32_t k = 0; k < KEYS_MAX; k++)
             me->past.latest[k] = WRITE_NONE;
     }
-    if (shown != WRITE_NONE) past_add(&s->truth, &me->past, shown);
+    if (shown != WRITE_NONE && known) past_add(&s->truth, &me->past, shown);
     me->metadata.len = 0;
     metadata_put(&me->metadata, a->metadata, node_actors(s->hosts[h].node));
     me->refused_since_us = 0;
@@ -463,6 +566,7 @@ void client_answered(struct sim *s, uint32_t h, uint64_t token, const struct ans
         base_violation(&s->base, "I15", "n%u answers #%llu, which does not wait there", h,
                        (unsigned long long)token);
     }
+    maps_look(s, h);
     base_trace(&s->base, (uint64_t)a->status, "n%u answers #%llu: %s %.*s", h,
                (unsigned long long)token, status_name(a->status), (int)a->missing.len,
                a->missing.len == 0 ? "" : a->missing.at);

@@ -83,19 +83,30 @@ static void plan_faults(struct sim *s) {
     p->aim_permille = PICK(s, 0, 30, 100);
 }
 
+/* Several shards: mostly so many that some have one node, and some have three. */
+static void plan_shards(struct sim *s) {
+    struct plan *p = &s->plan;
+    p->hosts = PICK(s, 2, 3, 4, 4, 5, 6, 6);
+    p->shard_count = PICK(s, 1, 2, 2, 2, 3, 3);
+    if (p->shard_count > p->hosts) p->shard_count = p->hosts;
+}
+
 void plan_make(struct sim *s) {
+    s->plan.world = s->base.seed < WORLD_SEEDS ? WORLD_GROUP : WORLD_SHARDS;
     plan_nodes(s);
+    if (s->plan.world == WORLD_SHARDS) plan_shards(s);
     plan_clients(s);
     plan_network(s);
     plan_faults(s);
-    base_trace(
-        &s->base, s->plan.faults,
-        "%u nodes, %u sessions, %u keys; faults %03x%s for %llu s; delay %llu us, window %zu; "
-        "park %u ms, readmit %u ms, ring %u, over %u",
-        s->plan.hosts, s->plan.sessions, s->plan.keys, s->plan.faults,
-        s->plan.one_at_a_time ? " one at a time" : "", (unsigned long long)(s->plan.fault_us / S),
-        (unsigned long long)s->net.delay_us, s->net.window_bytes, s->plan.park_ms,
-        s->plan.readmit_ms, s->plan.ring_writes_max, s->plan.over_actors_max);
+    base_trace(&s->base, s->plan.faults,
+               "%u nodes, %u shards, %u sessions, %u keys; faults %03x%s for %llu s; delay %llu "
+               "us, window %zu; "
+               "park %u ms, readmit %u ms, ring %u, over %u",
+               s->plan.hosts, s->plan.shard_count, s->plan.sessions, s->plan.keys, s->plan.faults,
+               s->plan.one_at_a_time ? " one at a time" : "",
+               (unsigned long long)(s->plan.fault_us / S), (unsigned long long)s->net.delay_us,
+               s->net.window_bytes, s->plan.park_ms, s->plan.readmit_ms, s->plan.ring_writes_max,
+               s->plan.over_actors_max);
 }
 
 /* ---- Cuts ---- */

@@ -39,6 +39,13 @@ const struct host *host_of_boot(const struct sim *s, uint64_t boot) {
     return NULL;
 }
 
+uint32_t host_at(const struct sim *s, const struct address *address) {
+    uint32_t h = 0;
+    while (h < s->plan.hosts && address_compare(&s->view[h], address) != 0)
+        h++;
+    return h;
+}
+
 /* ---- Life ---- */
 
 void host_init(struct sim *s, uint32_t h) {
@@ -120,13 +127,6 @@ static bool send_outputs(struct sim *s, struct host *host) {
         sent = true;
     }
     return sent;
-}
-
-static uint32_t host_at(const struct sim *s, const struct address *address) {
-    uint32_t h = 0;
-    while (h < s->plan.hosts && address_compare(&s->view[h], address) != 0)
-        h++;
-    return h;
 }
 
 static void dial(struct sim *s, struct host *host, const struct link_order *order) {
@@ -322,6 +322,7 @@ void host_dies(struct sim *s, uint32_t h, enum net_death how) {
         check_turn(s, h);
     }
     check_before_death(s, h);
+    s->check.died_us = s->base.now_us;
     node_free(host->node);
     host->node = NULL;
     host->link_count = 0;

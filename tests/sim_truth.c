@@ -8,6 +8,7 @@ void truth_free(struct truth *t) {
     free(t->writes);
     for (uint32_t i = 0; i < t->actor_count; i++)
         free(t->actors[i].writes);
+    free(t->groups);
 }
 
 /* ---- Pasts ---- */
@@ -59,23 +60,31 @@ bool past_is_torn(const struct truth *t, const struct past *p) {
 
 /* ---- Writes ---- */
 
-uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, uint32_t host, uint64_t boot,
-                    const struct past *past) {
+uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, uint64_t boot,
+                    const struct past *past, uint64_t now_us) {
     if (t->count == t->cap) {
         t->cap = t->cap == 0 ? 64 : t->cap * 2;
         t->writes = bytes_realloc(t->writes, t->cap * sizeof *t->writes);
     }
     t->writes[t->count] = (struct truth_write){
-        .is_delete = is_delete, .key = key, .host = host, .boot = boot, .past = *past};
+        .is_delete = is_delete, .key = key, .boot = boot, .sent_us = now_us, .past = *past};
     return t->count++;
 }
 
-/* The delete of that boot and key whose dot is not known. */
+bool truth_has_nameless_delete(const struct truth *t, uint32_t key) {
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct truth_write *w = &t->writes[i];
+        if (w->is_delete && w->key == key && !w->has_dot && w->state != WRITE_REFUSED) return true;
+    }
+    return false;
+}
+
+/* The delete of that key whose dot is not known and which that boot may have made. */
 static uint32_t nameless_delete(const struct truth *t, uint32_t key, uint64_t boot) {
     for (uint32_t i = t->count; i-- > 0;) {
         const struct truth_write *w = &t->writes[i];
-        if (w->is_delete && w->key == key && w->boot == boot && !w->has_dot &&
-            w->state != WRITE_REFUSED) {
+        bool may = w->boot == boot || w->boot == BOOT_ANY;
+        if (w->is_delete && w->key == key && may && !w->has_dot && w->state != WRITE_REFUSED) {
             return i;
         }
     }
@@ -86,6 +95,38 @@ bool truth_may_delete(const struct truth *t, uint32_t key, uint64_t boot) {
     return nameless_delete(t, key, boot) == WRITE_NONE;
 }
 
+/* The number in a value: "w17" and whatever follows. */
+uint32_t truth_of_value(const struct truth *t, struct slice value) {
+    uint64_t write = 0;
+    if (value.len < 3 || value.at[1] != 'w') return WRITE_NONE;
+    for (size_t i = 2; i < value.len && value.at[i] >= '0' && value.at[i] <= '9'; i++) {
+        write = write * 10 + (uint64_t)(value.at[i] - '0');
+    }
+    return write < t->count ? (uint32_t)write : WRITE_NONE;
+}
+
+/* ---- Groups ---- */
+
+static const struct truth_group *find_group(const struct truth *t, uint64_t id) {
+    for (uint32_t i = 0; i < t->group_count; i++) {
+        if (t->groups[i].id == id) return &t->groups[i];
+    }
+    return NULL;
+}
+
+void truth_learn_group(struct truth *t, uint64_t id, const bool has[KEYS_MAX]) {
+    if (find_group(t, id) != NULL) return;
+    t->groups = bytes_realloc(t->groups, (t->group_count + 1) * sizeof *t->groups);
+    struct truth_group *g = &t->groups[t->group_count++];
+    g->id = id;
+    memcpy(g->has, has, sizeof g->has);
+}
+
+bool truth_concerns(const struct truth *t, uint32_t actor, uint32_t key) {
+    const struct truth_group *g = find_group(t, t->actors[actor].group);
+    return g != NULL && g->has[key];
+}
+
 /* ---- Names ---- */
 
 uint32_t truth_actor(struct sim_base *b, struct truth *t, const struct actor *actor) {
@@ -94,13 +135,18 @@ uint32_t truth_actor(struct sim_base *b, struct truth *t, const struct actor *ac
         i++;
     if (i == t->actor_count) {
         assert(i < ACTORS_MAX);
-        t->actors[i] = (struct truth_actor){actor->id, actor->boot, actor->group, NULL, 0};
+        t->actors[i] = (struct truth_actor){
+            .id = actor->id, .boot = actor->boot, .group = actor->group, .node = actor->node};
         t->actor_count++;
     }
     if (t->actors[i].boot != actor->boot || t->actors[i].group != actor->group) {
         base_violation(b, "I11", "an actor of two boots or groups: %s", actor->label.at);
     }
     return i;
+}
+
+uint64_t truth_origin(const struct truth *t, const struct truth_write *w) {
+    return w->has_dot ? t->actors[w->actor].boot : w->boot;
 }
 
 uint32_t truth_find(const struct truth *t, uint32_t actor, uint64_t n) {
@@ -117,7 +163,7 @@ void truth_name(struct sim_base *b, struct truth *t, uint32_t write, uint32_t ac
         base_violation(b, "I4", "dot %llu of actor %016llx names w%u, and w%u was dot %u",
                        (unsigned long long)n, (unsigned long long)a->id, known, write, w->n);
     }
-    if (a->boot != w->boot) {
+    if (w->boot != BOOT_ANY && a->boot != w->boot) {
         base_violation(b, "I4", "w%u has a dot of actor %016llx, of another boot than it went to",
                        write, (unsigned long long)a->id);
     }
@@ -133,16 +179,6 @@ void truth_name(struct sim_base *b, struct truth *t, uint32_t write, uint32_t ac
     w->has_dot = true;
     w->actor = actor;
     w->n = (uint32_t)n;
-}
-
-/* The number in a value: "w17" and whatever follows. */
-static uint32_t write_of_value(const struct truth *t, struct slice value) {
-    uint64_t write = 0;
-    if (value.len < 3 || value.at[1] != 'w') return WRITE_NONE;
-    for (size_t i = 2; i < value.len && value.at[i] >= '0' && value.at[i] <= '9'; i++) {
-        write = write * 10 + (uint64_t)(value.at[i] - '0');
-    }
-    return write < t->count ? (uint32_t)write : WRITE_NONE;
 }
 
 /* I4: one stamp a dot. I5: it is greater than those of all that its writer knew. */
@@ -166,7 +202,7 @@ uint32_t truth_sight(struct sim_base *b, struct truth *t, const struct version *
     uint32_t write = truth_find(t, actor, v->dot.n);
     if (write == WRITE_NONE) {
         write = v->is_tombstone ? nameless_delete(t, key, t->actors[actor].boot)
-                                : write_of_value(t, v->value);
+                                : truth_of_value(t, v->value);
     }
     if (write == WRITE_NONE) {
         base_violation(b, "I4", "a version under k%u, dot %llu of actor %016llx, that nobody wrote",
@@ -174,7 +210,7 @@ uint32_t truth_sight(struct sim_base *b, struct truth *t, const struct version *
     }
     const struct truth_write *w = &t->writes[write];
     bool right = w->key == key && w->is_delete == v->is_tombstone;
-    if (!right || (!v->is_tombstone && write_of_value(t, v->value) != write)) {
+    if (!right || (!v->is_tombstone && truth_of_value(t, v->value) != write)) {
         base_violation(b, "I4", "w%u is another key, kind or value than it was", write);
     }
     truth_name(b, t, write, actor, v->dot.n);

@@ -6,6 +6,8 @@
  * each write keeps that of its session. A write is recognised in a store by its value, which is
  * unique; a tombstone by its actor and key, for of one boot there is at most one delete of a key
  * whose dot is not known.
+ *
+ * An actor writes for one group, and a dot says something about the keys of that group only.
  */
 #ifndef KVS_SIM_TRUTH_H
 #define KVS_SIM_TRUTH_H
@@ -14,7 +16,8 @@
 #include "sim_base.h"
 
 #define KEYS_MAX   5
-#define ACTORS_MAX 128
+#define ACTORS_MAX 256
+#define BOOT_ANY   0 /* of a write that may be sent on: whoever takes it */
 #define WRITE_NONE UINT32_MAX
 
 struct past {
@@ -28,8 +31,8 @@ enum write_state { WRITE_SENT, WRITE_DONE, WRITE_REFUSED, WRITE_UNKNOWN };
 struct truth_write {
     bool is_delete;
     uint32_t key;
-    uint64_t boot; /* of the node that it was sent to */
-    uint32_t host;
+    uint64_t boot; /* of the node that it was sent to, or BOOT_ANY */
+    uint64_t sent_us;
     struct past past;
     enum write_state state;
     bool has_dot, has_stamp;
@@ -44,8 +47,15 @@ struct truth_write {
     uint32_t last_boot; /* serial number of the last one counted */
 };
 
+/* The slots of one shard of one map, or of several maps that kept it. */
+struct truth_group {
+    uint64_t id;
+    bool has[KEYS_MAX];
+};
+
 struct truth_actor {
     uint64_t id, boot, group;
+    struct address node;
     uint32_t *writes; /* owned; by number from 1, WRITE_NONE where not known */
     uint32_t count;
 };
@@ -55,6 +65,8 @@ struct truth {
     uint32_t count, cap;
     struct truth_actor actors[ACTORS_MAX];
     uint32_t actor_count;
+    struct truth_group *groups; /* owned */
+    uint32_t group_count;
     uint32_t lost_count;
 };
 
@@ -66,10 +78,17 @@ void past_add(struct truth *t, struct past *p, uint32_t write); /* with all that
 bool past_is_torn(const struct truth *t, const struct past *p);
 
 /* A write is sent: its place, which is also in its value. */
-uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, uint32_t host, uint64_t boot,
-                    const struct past *past);
+uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, uint64_t boot,
+                    const struct past *past, uint64_t now_us);
 /* May a delete be sent, so that tombstones stay distinguishable? */
 bool truth_may_delete(const struct truth *t, uint32_t key, uint64_t boot);
+
+/* A map has such a group. */
+void truth_learn_group(struct truth *t, uint64_t id, const bool has[KEYS_MAX]);
+
+/* Is the key in the group that the actor writes for? Of a group that no map had that was seen,
+ * nothing is. */
+bool truth_concerns(const struct truth *t, uint32_t actor, uint32_t key);
 
 /* The place of an actor; asserts I11. */
 uint32_t truth_actor(struct sim_base *b, struct truth *t, const struct actor *actor);
@@ -80,6 +99,15 @@ void truth_name(struct sim_base *b, struct truth *t, uint32_t write, uint32_t ac
 /* A version was seen in a store or an answer: which write is it? Asserts I4 and I5. */
 uint32_t truth_sight(struct sim_base *b, struct truth *t, const struct version *v, uint32_t actor,
                      uint32_t key);
+
+/* The write in a value; WRITE_NONE: of none. */
+uint32_t truth_of_value(const struct truth *t, struct slice value);
+
+/* Is there a delete of the key that may have happened and whose dot is not known? */
+bool truth_has_nameless_delete(const struct truth *t, uint32_t key);
+
+/* The boot that made it; BOOT_ANY: not known. */
+uint64_t truth_origin(const struct truth *t, const struct truth_write *w);
 
 /* WRITE_NONE: not known yet. */
 uint32_t truth_find(const struct truth *t, uint32_t actor, uint64_t n);
