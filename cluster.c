@@ -322,7 +322,7 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
 void cluster_free(struct cluster *c) {
     replica_free(&c->replica);
     peers_free(&c->peers);
-    maps_free(&c->maps);
+    maps_clear(&c->maps);
     actors_free(c->actors);
     store_free(c->store);
     notes_free(&c->notes);

@@ -35,7 +35,7 @@ void maps_init(struct maps *ms, struct map *first) {
     maps_add(ms, first);
 }
 
-void maps_free(struct maps *ms) {
+void maps_clear(struct maps *ms) {
     for (uint32_t i = 0; i < ms->count; i++)
         map_free(ms->list[i]);
     free(ms->list);
@@ -43,7 +43,7 @@ void maps_free(struct maps *ms) {
 }
 
 void maps_replace(struct maps *ms, struct map *m) {
-    maps_free(ms);
+    maps_clear(ms);
     maps_init(ms, m);
 }
 

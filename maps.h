@@ -27,7 +27,7 @@ struct maps {
 };
 
 void maps_init(struct maps *ms, struct map *first); /* takes it; not decided */
-void maps_free(struct maps *ms);
+void maps_clear(struct maps *ms);
 
 /* Takes m, which is not known yet, and there is room. */
 void maps_add(struct maps *ms, struct map *m);
