@@ -22,6 +22,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "broadcast.h"
 #include "handover.h"
 
 /* ---- Rows ---- */
@@ -314,7 +315,7 @@ bool catchup_on_version(struct link *l, struct slice frame) {
 static bool deliver_own_within(struct replica *r, const struct vclock *clock) {
     uint64_t n = r->actor == ACTOR_NONE ? 0 : vclock_get(clock, r->actor);
     if (n > r->assigned) return false;
-    replica_deliver_own(r, n);
+    broadcast_deliver_own(r, n);
     return true;
 }
 
@@ -340,7 +341,7 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
         if (!wire_read_write(frame.body, &w)) return false;
         uint32_t actor = actors_find_id(r->actors, w.dot.actor_id);
         if (actor == ACTOR_NONE || shard_slot(w.key) != m->slot) return false;
-        replica_merge(r, &w, actor, NULL);
+        deliver_merge(r, &w, actor, NULL);
         bool recent = w.dot.n + CATCHUP_FRONTIER > vclock_get(clock, actor);
         if (recent) trail_leave(&r->trail, (struct dot){actor, w.dot.n}, m->slot);
         rest = (struct slice){rest.at + frame.bytes, rest.len - frame.bytes};
@@ -350,7 +351,7 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
     vclock_join(&r->ring.trimmed, clock);
     r->progress++;
     r->stats.images_taken++;
-    replica_release_held(r);
+    deliver_release(r);
     return true;
 }
 
@@ -517,7 +518,7 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     r->stats.waived++;
     notes_put(r->notes, "a write is lost for ever and no longer waited for; it was of ",
               &actor->node);
-    replica_release_held(r);
+    deliver_release(r);
     return true;
 }
 
@@ -526,7 +527,7 @@ static void waive_for_held(struct replica *r) {
     struct dot missing;
     uint32_t slot;
     for (uint32_t i = 0; i < r->held.count; i++) {
-        if (!held_is_first(&r->held, i) || !replica_held_lacks(r, i, &missing, &slot)) continue;
+        if (!held_is_first(&r->held, i) || !deliver_held_lacks(r, i, &missing, &slot)) continue;
         if (catchup_waive(r, missing, slot))
             i = UINT32_MAX; /* others may have gone: from the start */
     }

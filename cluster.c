@@ -143,7 +143,7 @@ static void propose_newcomers(struct cluster *c) {
 static uint32_t count_over(const struct cluster *c) {
     uint32_t over = 0;
     uint32_t slot = slots_next(&c->replica.slots, 0);
-    const struct vclock *clock = slot < SHARD_SLOTS ? replica_clock(&c->replica, slot) : NULL;
+    const struct vclock *clock = slot < SHARD_SLOTS ? parts_clock(&c->replica.parts, slot) : NULL;
     for (uint32_t i = 0; clock != NULL && i < clock->len; i++)
         over += actors_get(c->actors, clock->dots[i].actor)->is_over;
     return over;
@@ -429,8 +429,8 @@ static bool on_data(struct cluster *c, struct link *l, const struct wire_frame *
     struct replica *r = &c->replica;
     if (l->peer->state != PEER_UP) return true;
     switch (f->type) {
-    case WIRE_WRITE: return replica_on_write(r, l->peer, frame, f->body);
-    case WIRE_ACK: return replica_on_ack(r, l->peer, f->body);
+    case WIRE_WRITE: return broadcast_on_write(r, l->peer, frame, f->body);
+    case WIRE_ACK: return broadcast_on_ack(r, l->peer, f->body);
     case WIRE_PULL: return catchup_on_pull(r, l->peer, f->body);
     case WIRE_SLOT: return catchup_on_slot(l, f->body);
     case WIRE_VERSION: return catchup_on_version(l, frame);
@@ -501,7 +501,7 @@ void cluster_set_time(struct cluster *c, uint64_t now_ms) {
     c->is_late = c->peers.forgiven_ms != forgiven_ms;
     if (!ticks || c->is_late || c->peers.count == 1) return;
     if (!c->maps.is_decided) decide_map(c);
-    replica_tick(&c->replica);
+    broadcast_tick(&c->replica);
     catchup_tick(&c->replica);
     propose_maps(c);
     try_adopt(c);
@@ -509,7 +509,7 @@ void cluster_set_time(struct cluster *c, uint64_t now_ms) {
 
 void cluster_end_turn(struct cluster *c) {
     if (c->peers.count == 1) return;
-    replica_end_turn(&c->replica);
+    broadcast_end_turn(&c->replica);
     if (!c->is_late) catchup_end_turn(&c->replica);
     if (c->peers.rows_due) send_rows(c);
 }

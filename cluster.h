@@ -9,6 +9,7 @@
 #ifndef KVS_CLUSTER_H
 #define KVS_CLUSTER_H
 
+#include "broadcast.h"
 #include "catchup.h"
 #include "handover.h"
 

@@ -168,7 +168,7 @@ void node_read_claim(const struct node *n, struct claim *c, struct json_reader *
  * otherwise what is missing stands in n->missing. Entries of groups that have not got the slot are
  * never waited for. */
 static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
-    const struct vclock *here = replica_clock(n->replica, slot);
+    const struct vclock *here = parts_clock(&n->replica->parts, slot);
     n->missing.len = 0;
     buffer_put(&n->missing, buffer_slice(&c->unknown));
     for (uint32_t i = 0; i < c->metadata.maps_len; i++) {
@@ -230,7 +230,7 @@ static bool exceeds_memory(struct node *n, const struct version *v, const struct
 static enum node_status write_alone(struct node *n, const struct serving *g,
                                     const struct version *v, enum node_status done) {
     if (g->known) replica_observe(g->seen, &g->old);
-    if (!replica_write_alone(n->replica, g->place, v)) return NODE_MEMORY_LIMIT;
+    if (!broadcast_write_alone(n->replica, g->place, v)) return NODE_MEMORY_LIMIT;
     replica_observe(g->seen, v);
     return done;
 }
@@ -252,7 +252,7 @@ static enum node_status write_version(struct node *n, const struct serving *g, b
     if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return NODE_MEMORY_LIMIT;
     bool lone = r->mate_count == 0 && r->under_way == NULL; /* that of a former member goes first */
     if (lone) return write_alone(n, g, &v, done);
-    replica_begin_write(r, g->token, &v, g->seen);
+    broadcast_begin_write(r, g->token, &v, g->seen);
     return NODE_BEGUN;
 }
 
@@ -391,7 +391,7 @@ static void answer_write(struct node *n, struct under_way *u, struct answer *a) 
 /* The next write of a client that is delivered. */
 static bool take_write(struct node *n, uint64_t *token, struct answer *answer) {
     if (n->answered != NULL) under_way_free(n->answered);
-    while ((n->answered = replica_take_done(n->replica)) != NULL) {
+    while ((n->answered = broadcast_take_done(n->replica)) != NULL) {
         if (!n->answered->cancelled) {
             *token = n->answered->token;
             answer_write(n, n->answered, answer);
@@ -440,7 +440,7 @@ bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer) {
 }
 
 void node_cancel(struct node *n, uint64_t token) {
-    replica_cancel(n->replica, token);
+    broadcast_cancel(n->replica, token);
     for (struct parked **link = &n->parked; *link != NULL; link = &(*link)->next) {
         if ((*link)->token == token) {
             free(unpark(n, link));
@@ -590,7 +590,7 @@ bool node_provisional(const struct node *n) {
 }
 
 const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
-    return replica_clock(n->replica, slot);
+    return parts_clock(&n->replica->parts, slot);
 }
 
 bool node_holds_slot(const struct node *n, uint32_t slot) {

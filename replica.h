@@ -4,12 +4,9 @@
  * A write of this node gets a dot and a stamp and is sent to all members in view; it is *under way*
  * until the first of them has delivered it, or this node is alone, and is then delivered here and
  * answered. So nothing is visible on one copy only. A write of another is delivered when the one
- * before it of the same actor and everything of the group that it depends on are delivered;
- * until then it is *held back*. Delivered writes stay in the *ring* until every member has them, or
- * there are too many: whoever survives can supply them.
- *
- * What was missed (a connection broke, a member was away) shows in the rows and is *pulled* from
- * whoever has it: from the ring where that still reaches, otherwise slot by slot as images.
+ * before it of the same actor and everything of the group that it depends on are delivered
+ * (deliver.h); until then it is *held back*. Delivered writes stay in the *ring* until every member
+ * has them, or there are too many: whoever survives can supply them (catchup.h).
  *
  * Invariants: D of a slot never shrinks; everything within D is here or superseded here; a version
  * in the store has all that it depends on within D.
@@ -93,8 +90,7 @@ struct replica_config {
 void replica_init(struct replica *r, const struct replica_config *config, uint64_t now_ms);
 void replica_free(struct replica *r);
 
-/* Takes its place in the map that this node lives by from now on: the members and slots of its
- * shard. */
+/* Takes its place in the map that this node lives by from now on. */
 void replica_take_place(struct replica *r);
 
 /* Operations on its keys are served. */
@@ -102,26 +98,8 @@ static inline bool replica_serves(const struct replica *r) {
     return r->synced && r->holds;
 }
 
-/* ---- Own writes ---- */
-
-/* Nobody else is there who could hold a second copy. */
-bool replica_is_alone(const struct replica *r);
+/* The source of this node's writes in its group, made when it is first needed. */
 uint32_t replica_actor(struct replica *r);
-
-/* Begins a write: v, whose dot is the next of this node's actor, for a client that has seen `seen`;
- * v->deps is not looked at. It may be delivered at once: then it is in the done list already. */
-void replica_begin_write(struct replica *r, uint64_t token, const struct version *v,
-                         const struct metadata *seen);
-
-/* The client is about to see version v: from now on its metadata says so. */
-void replica_observe(struct metadata *seen, const struct version *v);
-
-/* Delivers a write of a node that is the only member, without sending or keeping it. False: the
- * machine has no memory. */
-bool replica_write_alone(struct replica *r, struct store_place place, const struct version *v);
-
-struct under_way *replica_take_done(struct replica *r); /* the caller's; NULL: none */
-void replica_cancel(struct replica *r, uint64_t token);
 
 /* The peer writes as that actor from now on. */
 void replica_note_actor(struct peer *p, uint32_t actor);
@@ -129,43 +107,17 @@ void replica_note_actor(struct peer *p, uint32_t actor);
 /* A row of the peer has come, or this node's group has changed. */
 void replica_note_row(struct replica *r, struct peer *p);
 
-/* D of a slot; NULL: nothing of it is kept here. */
-const struct vclock *replica_clock(const struct replica *r, uint32_t slot);
+/* The slots that an actor writes to; NULL: a group of a map that is not known. */
+const struct slots *replica_slots_of(const struct replica *r, uint32_t actor);
 
-/* ---- Frames of members that are up; false: nonsense, break the link ---- */
-
-bool replica_on_write(struct replica *r, struct peer *from, struct slice frame, struct slice body);
-bool replica_on_ack(struct replica *r, struct peer *from, struct slice body);
-
-/* ---- For catchup.c ---- */
+/* The client is about to see version v: from now on its metadata says so. */
+void replica_observe(struct metadata *seen, const struct version *v);
 
 /* Where to write frames for a member; NULL while there is no open link to it. */
 struct buffer *replica_output(struct replica *r, struct peer *p);
 
-/* The slots that an actor writes to; NULL: a group of a map that is not known. */
-const struct slots *replica_slots_of(const struct replica *r, uint32_t actor);
-
 /* Puts a version as a WRITE or VERSION that depends on `deps`; v->deps is not looked at. */
 void replica_put_write(const struct replica *r, struct buffer *out, enum wire_type type,
                        const struct version *v, const struct metadata *deps);
-
-/* Own writes up to that one exist elsewhere. */
-void replica_deliver_own(struct replica *r, uint64_t up_to);
-
-/* Puts a version in place of one with a smaller stamp. True: there was a value before. `seen`
- * (NULL: nobody's) comes to say that the version before was met. */
-bool replica_merge(struct replica *r, const struct wire_write *w, uint32_t actor,
-                   struct metadata *seen);
-
-/* D has grown: delivers what was held back for that. */
-void replica_release_held(struct replica *r);
-
-/* A dot without which the i-th held write, a first one, cannot be delivered in its slot. */
-bool replica_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot);
-
-/* ---- Turns ---- */
-
-void replica_tick(struct replica *r);     /* time has moved, or the view has changed */
-void replica_end_turn(struct replica *r); /* acknowledges */
 
 #endif
