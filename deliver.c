@@ -43,7 +43,7 @@ static bool depends_on_missing(const struct replica *r, const struct incoming *i
 }
 
 /* HAS_GAP and HAS_DEPS: *missing is a dot that it waits for. */
-enum verdict deliver_judge(const struct replica *r, const struct incoming *in,
+enum delivery deliver_judge(const struct replica *r, const struct incoming *in,
                            struct dot *missing) {
     const struct vclock *here = parts_clock(&r->parts, in->slot);
     const struct slots *of = replica_slots_of(r, in->dot.actor);
@@ -115,7 +115,7 @@ bool deliver_next(struct replica *r, const struct incoming *in, struct metadata 
 bool deliver_held_lacks(const struct replica *r, uint32_t i, struct dot *missing, uint32_t *slot) {
     struct incoming in = deliver_understand_kept(r, r->held.list[i]);
     *slot = in.slot;
-    enum verdict verdict = deliver_judge(r, &in, missing);
+    enum delivery verdict = deliver_judge(r, &in, missing);
     return verdict == HAS_GAP || verdict == HAS_DEPS;
 }
 
@@ -136,7 +136,7 @@ static bool release_round(struct replica *r) {
     for (uint32_t i = 0; i < r->held.count;) {
         struct dot missing;
         struct incoming in = deliver_understand_kept(r, r->held.list[i]);
-        enum verdict verdict = deliver_judge(r, &in, &missing);
+        enum delivery verdict = deliver_judge(r, &in, &missing);
         if (verdict == IS_NEXT) {
             deliver_next(r, &in, NULL);
             ring_keep(&r->ring, held_take(&r->held, i));
