@@ -80,7 +80,7 @@ check_history: $(OUT)/tests/check_history
 
 # ---- The simulator: docs/sim.md ----
 
-SIM := $(patsubst %,$(OUT)/tests/%.o,sim sim_base sim_net sim_truth sim_host sim_maps sim_client sim_check \
+SIM := $(patsubst %,$(OUT)/tests/%.o,sim sim_base sim_net sim_truth sim_host sim_maps sim_request sim_client sim_check \
 	sim_fault checker kit) $(CORE:%=$(OUT)/%.o)
 
 $(OUT)/sim: $(SIM)

@@ -46,12 +46,17 @@ static void make_world(struct sim *s) {
     check_init(s);
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
         host_init(s, h);
-        uint64_t at = base_below(&s->base, s->plan.start_spread_us + 1);
+        bool newcomer = (s->plan.newcomers >> h & 1) != 0;
+        uint64_t spread_us = newcomer ? s->plan.fault_us : s->plan.start_spread_us;
+        uint64_t at = base_below(&s->base, spread_us + 1);
         base_at(&s->base, at, EVENT_EXPECT, h, 0);
     }
     clients_init(s);
     base_at(&s->base, base_below(&s->base, 2 * S), EVENT_FAULT, 0, 0);
     base_at(&s->base, s->plan.fault_us, EVENT_PHASE, PHASE_HEALED, 0);
+    if (s->plan.requests != 0) {
+        base_at(&s->base, base_below(&s->base, 5 * S), EVENT_REQUEST, 0, 0);
+    }
 }
 
 static void free_world(struct sim *s) {
@@ -62,6 +67,7 @@ static void free_world(struct sim *s) {
     clients_free(s);
     check_free(s);
     maps_free(s);
+    requests_free(s);
     net_free(&s->net);
     truth_free(&s->truth);
     free(s->breakages);
@@ -93,11 +99,33 @@ static void begin_phase(struct sim *s, enum phase phase) {
     }
 }
 
+/* A first start. One fault at a time: a newcomer waits until the last one is over. */
+static void on_first_start(struct sim *s, uint32_t h) {
+    bool newcomer = (s->plan.newcomers >> h & 1) != 0;
+    if (s->hosts[h].node != NULL || s->hosts[h].changes > 0) return;
+    if (newcomer && s->plan.one_at_a_time && s->phase == PHASE_FAULTS && !fault_is_over(s)) {
+        base_at(&s->base, s->base.now_us + 200 * MS, EVENT_EXPECT, h, 0);
+        return;
+    }
+    if (newcomer) s->requests.last_us = s->base.now_us;
+    host_start(s, h);
+}
+
 static void on_expect(struct sim *s, uint32_t h, uint32_t changes) {
     if (changes > 0) {
         check_expected(s, h, changes);
-    } else if (s->hosts[h].node == NULL && s->hosts[h].changes == 0) {
-        host_start(s, h);
+    } else {
+        on_first_start(s, h);
+    }
+}
+
+static void on_request(struct sim *s, uint32_t at, uint32_t about) {
+    if (about == 0) {
+        request_step(s, at == 0 ? s->plan.hosts : at - 1);
+    } else if (at == 0) {
+        request_remove_for_ever(s, about - 1);
+    } else {
+        request_list(s, at - 1, about - 1);
     }
 }
 
@@ -112,9 +140,11 @@ static void on_event(struct sim *s, const struct sim_event *e) {
         if (e->b != 0) client_hang_up(s, e->a, e->b - 1);
         break;
     case EVENT_FAULT:
-        if (e->a == 0) fault_step(s);
+        if (e->a == 0 && e->b == 0) fault_step(s);
         if (e->a != 0) fault_aimed(s, e->a - 1);
+        if (e->b != 0) fault_at_request(s, e->b - 1);
         break;
+    case EVENT_REQUEST: on_request(s, e->a, e->b); break;
     case EVENT_REPAIR: fault_repair(s, e->a); break;
     case EVENT_EXPECT: on_expect(s, e->a, e->b); break;
     case EVENT_PHASE: begin_phase(s, (enum phase)e->a); break;
@@ -186,7 +216,7 @@ static int64_t now_s(void) {
 /* A soak takes the worlds in turn. */
 static uint64_t seed_of(const struct board *board, uint64_t next) {
     if (board->until_s == 0) return next;
-    return next / WORLDS % WORLD_SEEDS + next % WORLDS * WORLD_SEEDS;
+    return next / SIM_SOAKS % WORLD_SEEDS + next % SIM_SOAKS * WORLD_SEEDS;
 }
 
 static void work(struct board *board, uint32_t job) {
@@ -306,7 +336,7 @@ int main(int argc, char **argv) {
         last = UINT64_MAX;
     }
     if (last == 0) return usage();
-    if (seconds > 0) printf("random seeds of all worlds, %llu jobs\n", (unsigned long long)jobs);
+    if (seconds > 0) printf("random seeds, %llu jobs\n", (unsigned long long)jobs);
     if (seconds == 0) {
         printf("seeds from %llu on, %llu jobs\n", (unsigned long long)first,
                (unsigned long long)jobs);

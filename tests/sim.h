@@ -5,6 +5,7 @@
  *   sim_truth   what was written and known
  *   sim_host    node processes: turns, boots, clocks
  *   sim_maps    which maps there are and who lives by which
+ *   sim_request what is asked about nodes and shards: reshard, members, the view
  *   sim_client  sessions and their operations; the history for the checker
  *   sim_check   the invariants
  *   sim_fault   what goes wrong, and when
@@ -26,10 +27,13 @@
 #define HEAL_US  (7 * S) /* all is well so long after the last fault, READMIT_MS apart */
 
 /* A seed says by its size what world it is: below WORLD_SEEDS one group, from there on several
- * shards of the first map. */
-enum world { WORLD_GROUP, WORLD_SHARDS, WORLDS };
+ * shards of the first map, from twice that on maps that change. */
+enum world { WORLD_GROUP, WORLD_SHARDS, WORLD_MAPS, WORLDS };
 
 #define WORLD_SEEDS ((uint64_t)1000000000)
+
+/* Those that a soak runs in turn. WORLDS, once maps change by request. */
+#define SIM_SOAKS WORLD_MAPS
 
 /* Any node answers for any key. While that is not built, clients ask owners. */
 #define SIM_FORWARDS false
@@ -41,7 +45,9 @@ enum world { WORLD_GROUP, WORLD_SHARDS, WORLDS };
 /* What this seed is like. */
 struct plan {
     enum world world;
-    uint32_t hosts, sessions, keys, shard_count;
+    uint32_t hosts, sessions, keys;
+    uint32_t shard_count; /* of those that are in VIEW; 0: not given */
+    uint32_t newcomers;   /* a set of hosts that the others do not know at first */
     uint32_t park_ms, readmit_ms, ring_writes_max;
     uint32_t over_actors_max; /* of past boots before a map comes that allows to prune */
     uint32_t think_us, operations_max;
@@ -50,10 +56,13 @@ struct plan {
     uint32_t faults;                 /* bits of enum fault */
     uint64_t fault_gap_us, fault_us; /* mean pause between faults; how long they go on */
     uint64_t start_spread_us;
-    uint32_t aim_permille;   /* faults right behind a write */
-    bool one_at_a_time;      /* a kill waits until all are ready and level again */
-    bool one_stays_dead;     /* at the end */
-    uint32_t batch_permille; /* turns that take only some of what has arrived */
+    uint32_t aim_permille;         /* faults right behind a write */
+    bool one_at_a_time;            /* a kill waits until all are ready and level again */
+    uint32_t requests;             /* bits of enum request_kind */
+    uint64_t request_gap_us;       /* mean pause between them */
+    uint32_t request_aim_permille; /* faults right behind them, where they move something */
+    bool one_stays_dead;           /* at the end */
+    uint32_t batch_permille;       /* turns that take only some of what has arrived */
 };
 
 enum fault {
@@ -77,6 +86,8 @@ enum fault {
     (FAULT_BIT(FAULT_ONE_WAY) | FAULT_BIT(FAULT_PAIR) | FAULT_BIT(FAULT_ISOLATE) |                 \
      FAULT_BIT(FAULT_SPLIT) | FAULT_BIT(FAULT_PAUSE) | FAULT_BIT(FAULT_SLOW))
 
+#define FAULTS_OF_DEATH (FAULT_BIT(FAULT_KILL) | FAULT_BIT(FAULT_STOP) | FAULT_BIT(FAULT_OFF))
+
 /* ---- Hosts ---- */
 
 struct host_link {
@@ -86,6 +97,8 @@ struct host_link {
 struct host {
     uint32_t index;
     struct address address;
+    struct address view[HOSTS_MAX]; /* VIEW */
+    uint32_t view_count;
     struct node *node; /* NULL: no process */
     uint64_t boot;
     uint32_t boot_serial; /* over all hosts, from 1 */
@@ -144,6 +157,47 @@ bool maps_owns(const struct sim *s, uint32_t h, uint32_t key);         /* by its
 uint32_t maps_roster_of(const struct sim *s, uint32_t h);              /* of its own shard */
 /* Was the process that made the write of its group then? Asserts I11. */
 void maps_check_writer(struct sim *s, uint32_t write);
+
+/* ---- Requests about nodes and shards ---- */
+
+enum request_kind {
+    REQUEST_RESHARD, /* PUT /shard/reshard */
+    REQUEST_ADD,     /* PUT /shard/add-member */
+    REQUEST_REMOVE,  /* DELETE /view */
+    REQUEST_LIST,    /* PUT /view */
+    REQUESTS,
+};
+
+struct request {
+    enum request_kind kind;
+    uint32_t host;   /* that is asked */
+    uint32_t about;  /* another host */
+    uint32_t shards; /* how many, or which */
+    uint32_t map;    /* that the asked one lived by */
+    bool for_ever;   /* what it removes does not come back; if that fails, it does */
+};
+
+struct requests {
+    struct request *list; /* owned */
+    uint32_t count, cap;
+    uint64_t last_us; /* when the last one arrived */
+    bool aim_open;    /* one at a time: the last one may still be followed by a fault */
+    uint32_t struck[HOSTS_MAX][HOSTS_MAX];    /* by the first, the second: its boot then, */
+    uint32_t struck_by[HOSTS_MAX][HOSTS_MAX]; /* and that of the first; 0: not */
+    uint32_t told[HOSTS_MAX][HOSTS_MAX];      /* the first, of the second, in that boot */
+};
+
+void requests_free(struct sim *s);
+void request_step(struct sim *s, uint32_t h); /* at that host, or at any: plan.hosts */
+void request_list(struct sim *s, uint32_t h, uint32_t about);
+void request_remove_for_ever(struct sim *s, uint32_t about);
+bool request_answered(struct sim *s, uint32_t h, uint64_t token, const struct answer *a);
+void request_arrives(struct sim *s, uint32_t h, uint32_t id);
+void requests_across(struct sim *s, uint32_t hosts); /* of both sides of a cut */
+void requests_heal(struct sim *s, uint32_t stays_dead);
+bool request_has_struck(const struct sim *s, uint32_t h, uint32_t o);    /* either the other */
+bool request_is_introduced(const struct sim *s, uint32_t h, uint32_t o); /* either to the other */
+uint32_t request_target(struct sim *s, uint32_t id); /* a host that it moves, or that was asked */
 
 /* ---- Clients ---- */
 
@@ -208,7 +262,8 @@ struct check_host {
     uint32_t delivered[KEYS_MAX][ACTORS_MAX]; /* D of the key's slot */
     uint32_t shows[KEYS_MAX];                 /* the write in the store; WRITE_NONE */
     uint64_t ready_since_us;                  /* 0: not ready */
-    bool sees[HOSTS_MAX];                     /* listed, and both had settled */
+    bool reshards;
+    bool sees[HOSTS_MAX]; /* listed, and both had settled */
     uint32_t sees_boot[HOSTS_MAX];
     uint64_t waived;       /* waivers before this turn */
     uint32_t due[DUE_MAX]; /* writes answered or served in this turn, for I8 */
@@ -256,7 +311,12 @@ void fault_step(struct sim *s);
 void fault_repair(struct sim *s, uint32_t which);
 void fault_behind_write(struct sim *s, uint32_t h);
 void fault_aimed(struct sim *s, uint32_t h);
+void fault_behind_request(struct sim *s, uint32_t id);
+void fault_at_request(struct sim *s, uint32_t id);
 void fault_heal_all(struct sim *s);
+/* Everybody is up, ready and level, and has been for a while: the next fault may come in a plan of
+ * one at a time. */
+bool fault_is_over(const struct sim *s);
 
 /* One fault that lasts. */
 struct breakage {
@@ -275,6 +335,7 @@ struct sim {
     struct host hosts[HOSTS_MAX];
     struct address view[HOSTS_MAX];
     struct sim_maps maps;
+    struct requests requests;
     struct truth truth;
     struct clients clients;
     struct check check;

@@ -22,6 +22,8 @@ enum sim_event_kind {
     EVENT_EXPECT,  /* a: host; where it must stand in the views by now; b: how often it had changed
                     */
     EVENT_PHASE,   /* a: which begins */
+    EVENT_REQUEST, /* about nodes and shards; a: the host that is asked, b: another one that it is
+                    about, both from 1 on; 0: any */
 };
 
 struct sim_event {

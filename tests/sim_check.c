@@ -20,6 +20,8 @@ static struct check_host *seen_of(struct sim *s, uint32_t h) {
 }
 
 void check_init(struct sim *s) {
+    for (uint32_t h = 0; h < HOSTS_MAX; h++)
+        seen_of(s, h)->map = MAP_NONE;
     for (uint32_t k = 0; k < KEYS_MAX; k++)
         s->check.floor[k] = WRITE_NONE;
 }
@@ -76,6 +78,24 @@ static bool not_older(const struct sim *s, uint32_t shown, uint32_t than) {
     return shown != WRITE_NONE && !stamp_less(s->truth.writes[shown].stamp, w->stamp);
 }
 
+static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
+    return write == WRITE_NONE ? NULL : &s->truth.writes[write];
+}
+
+/* Entries that went from metadata were on every node. If all of these died, and the map did not,
+ * since others or one who was still catching up knew it, nobody can tell that anything is missing:
+ * the lost is passed over as if it had been waived. */
+static bool is_pruned_and_lost(const struct sim *s, uint32_t key, uint32_t actor, uint32_t here,
+                               uint32_t seen) {
+    bool lost = seen <= s->check.pruned[actor];
+    for (uint32_t n = here + 1; n <= seen && lost; n++) {
+        uint32_t write = truth_find(&s->truth, actor, n);
+        const struct truth_write *w = write_at(s, write);
+        lost = w == NULL || w->key != key || w->lost;
+    }
+    return lost;
+}
+
 /* I1: what a version depends on of its own group is here. I2: so is it. The shown version never
  * gets older. */
 static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
@@ -95,6 +115,7 @@ static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
     uint64_t group = s->truth.actors[w->actor].group;
     for (uint32_t a = 0; a < s->truth.actor_count; a++) {
         if (clock[a] >= w->past.seen[a] || s->truth.actors[a].group != group) continue;
+        if (is_pruned_and_lost(s, key, a, clock[a], w->past.seen[a])) continue;
         base_violation(&s->base, "I1", "n%u has w%u, which depends on %u of actor %016llx, not %u",
                        h, shown, w->past.seen[a], (unsigned long long)s->truth.actors[a].id,
                        clock[a]);
@@ -121,7 +142,9 @@ static void judge_whole(struct sim *s, uint32_t h, uint32_t write) {
     if (w->whole || !w->has_stamp || !maps_owns(s, h, w->key)) return;
     uint32_t owners = maps_owners(s, map, w->key);
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
-        bool lacks = !has(s, o, w) || (s->plan.world > WORLD_GROUP && seen_of(s, o)->map != map);
+        const struct check_host *c = seen_of(s, o);
+        bool other = c->map != map || c->ready_since_us == 0;
+        bool lacks = !has(s, o, w) || (s->plan.world == WORLD_MAPS && other);
         if ((owners >> o & 1) != 0 && lacks) return;
     }
     w->whole = true;
@@ -207,10 +230,6 @@ static bool judge_clock(struct sim *s, uint32_t h, uint32_t key, const uint32_t 
         }
     }
     return changed;
-}
-
-static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
-    return write == WRITE_NONE ? NULL : &s->truth.writes[write];
 }
 
 /* I9: two nodes that have a slot and have delivered the same of it show the same in it. */
@@ -358,18 +377,21 @@ void check_cut(struct sim *s, uint32_t from, uint32_t to) {
     c->cut_us[from][to] = c->cut_us[to][from] = cut ? now : 0;
 }
 
-/* Has a pair that was thrown apart been back for less than READMIT_MS? */
+/* Has a pair that was thrown apart been back for less than READMIT_MS? Who was stopped meanwhile
+ * cannot know how long the gap was. */
 static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
     const struct check *c = &s->check;
     uint64_t now = s->base.now_us, gap = c->gap_us[h][o], cut = c->cut_us[h][o];
-    bool early = gap != 0 && now - gap + 2 * MS < s->plan.readmit_ms * MS;
+    bool early = gap != 0 && now - gap + 2 * MS < s->plan.readmit_ms * MS &&
+                 s->hosts[h].resumed_us + SETTLED_US < gap;
     return early || (cut != 0 && now - cut > SETTLED_US);
 }
 
-/* Connections that break throw nobody out, nor do the deaths of others; unless they break so often
- * that an acknowledgement finds no way for a second. */
+/* Who was struck off by request is out. Connections that break throw nobody out, nor do the deaths
+ * of others; unless they break so often that an acknowledgement finds no way for a second. */
 static void judge_gone(struct sim *s, uint32_t h, uint32_t o) {
     if ((s->plan.faults & FAULTS_OF_CUT) != 0 || s->plan.fault_gap_us < 500 * MS) return;
+    if (request_has_struck(s, h, o)) return;
     base_violation(&s->base, "VIEW", "n%u lists n%u no more, and nothing was cut", h, o);
 }
 
@@ -397,19 +419,28 @@ static void judge_view(struct sim *s, uint32_t h) {
     }
 }
 
+/* Nobody has changed his map lately, nor was anybody asked to. */
+static bool are_maps_calm(const struct sim *s) {
+    uint64_t since = s->maps.changed_us;
+    if (since < s->requests.last_us) since = s->requests.last_us;
+    return s->base.now_us - since > START_US + S + s->plan.readmit_ms * MS;
+}
+
 void check_expected(struct sim *s, uint32_t h, uint32_t changes) {
     const struct host *host = &s->hosts[h];
     bool calm = (s->plan.faults & FAULTS_OF_CUT) == 0 && host->changes == changes;
+    calm &= s->plan.requests == 0 || are_maps_calm(s);
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         bool fresh = s->base.now_us - s->hosts[o].changed_us < START_US + S;
         if (o != h && (s->hosts[o].node == NULL || fresh)) calm = false;
     }
     if (!calm) return;
-    if (host->node != NULL && !node_ready(host->node)) {
+    if (host->node != NULL && maps_roster_of(s, h) != 0 && !node_ready(host->node)) {
         base_violation(&s->base, "START", "n%u is not ready 3 s after its start", h);
     }
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
-        if (o == h || lists(s, o, h) == (host->node != NULL)) continue;
+        if (o == h || s->hosts[o].node == NULL) continue;
+        if (lists(s, o, h) == (host->node != NULL) || !request_is_introduced(s, h, o)) continue;
         if (host->node == NULL && seen_of(s, o)->sees_boot[h] == 0) continue; /* never heard */
         base_violation(&s->base, "VIEW", "n%u %s n%u", o,
                        host->node != NULL ? "does not list, 3 s after its start,"
@@ -428,6 +459,23 @@ static void judge_ready(struct sim *s, uint32_t h) {
     }
 }
 
+/* A reshard is over when everybody has what it owns, which holds as long as nothing else happens.
+ */
+static void judge_resharded(struct sim *s, uint32_t h) {
+    struct check_host *c = seen_of(s, h);
+    bool was = c->reshards;
+    c->reshards = node_resharding(s->hosts[h].node);
+    if (!was || c->reshards || !s->plan.one_at_a_time) return;
+    base_say(&s->base, "  n%u: the reshard is over", h);
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        const struct node *n = s->hosts[o].node;
+        if (n == NULL || !lists(s, h, o)) continue;
+        bool done = seen_of(s, o)->map == c->map && !node_has_residue(n) && node_base_complete(n);
+        if (done) continue;
+        base_violation(&s->base, "RESHARD", "over, says n%u, and n%u has not all", h, o);
+    }
+}
+
 void check_turn(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
     const struct node *n = s->hosts[h].node;
@@ -440,14 +488,26 @@ void check_turn(struct sim *s, uint32_t h) {
         base_trace(&s->base, h, "n%u is ready", h);
         judge_ready(s, h);
     }
+    judge_resharded(s, h);
     judge_state(s, h);
     judge_copies(s, h);
     c->waived = node_replica_stats(n)->waived;
     judge_view(s, h);
 }
 
+/* A write may be on its whole roster by a map that came later. */
+static void judge_all_whole(struct sim *s) {
+    for (uint32_t i = 0; i < s->truth.count; i++) {
+        const struct truth_write *w = &s->truth.writes[i];
+        for (uint32_t h = 0; h < s->plan.hosts && !w->whole && !w->lost; h++) {
+            if (has(s, h, w)) judge_whole(s, h, i);
+        }
+    }
+}
+
 /* I15: whatever waits at a node that runs comes to an end. */
 void check_pending(struct sim *s) {
+    if (s->plan.world == WORLD_MAPS) judge_all_whole(s);
     for (uint32_t i = 0; i < s->plan.sessions; i++) {
         const struct session *me = &s->clients.sessions[i];
         if (!me->busy) continue;
@@ -516,19 +576,6 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
     }
 }
 
-/* Entries that went were on every node. If all of these died, and the map did not, since one who
- * was still catching up knew it, nobody can tell any more that anything is missing. */
-static bool is_pruned_and_lost(const struct sim *s, uint32_t key, uint32_t actor, uint32_t here,
-                               uint32_t seen) {
-    bool lost = seen <= s->check.pruned[actor];
-    for (uint32_t n = here + 1; n <= seen && lost; n++) {
-        uint32_t write = truth_find(&s->truth, actor, n);
-        const struct truth_write *w = write_at(s, write);
-        lost = w == NULL || w->key != key || w->lost;
-    }
-    return lost;
-}
-
 /* I7: all that the client knew of about the key is here, and nothing older than it is shown. Who
  * only writes may do so before a new owner has what was pruned long ago. */
 static void judge_delivered(struct sim *s, uint32_t h, const struct client_op *op,
@@ -557,7 +604,9 @@ static void judge_latest(struct sim *s, uint32_t h, const struct client_op *op,
  * a later one. */
 static void judge_floor(struct sim *s, uint32_t h, const struct client_op *op, uint32_t shown) {
     uint32_t floor = s->check.floor[op->key];
-    if ((s->plan.faults & FAULTS_OF_CUT) != 0 || floor == WRITE_NONE) return;
+    bool judged =
+        s->plan.world == WORLD_MAPS ? s->plan.one_at_a_time : (s->plan.faults & FAULTS_OF_CUT) == 0;
+    if (!judged || floor == WRITE_NONE) return;
     uint32_t map = s->check.floor_map[op->key], mine = seen_of(s, h)->map;
     if (s->plan.world > WORLD_GROUP && maps_greater(s, map, mine)) return;
     if (!s->truth.writes[floor].lost && !not_older(s, shown, floor)) {
@@ -570,7 +619,8 @@ static void judge_served_here(struct sim *s, uint32_t h, const struct client_op 
                               uint32_t shown) {
     struct check_host *c = seen_of(s, h);
     bool wrote = shown != WRITE_NONE && shown == op->write;
-    if (!node_ready(s->hosts[h].node)) {
+    bool left = wrote && c->group_since_us == s->base.now_us; /* having delivered it as a member */
+    if (!node_ready(s->hosts[h].node) && !left) {
         base_violation(&s->base, "I14", "n%u serves and is not ready", h);
     }
     if (shown != WRITE_NONE) {
@@ -625,6 +675,7 @@ static void judge_quiet(struct sim *s, uint32_t h) {
 static void judge_rest_view(struct sim *s, uint32_t h) {
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         if (o == h || lists(s, h, o) == (s->hosts[o].node != NULL)) continue;
+        if (s->hosts[o].node != NULL && !request_is_introduced(s, h, o)) continue;
         base_violation(&s->base, "I10", "n%u %s n%u at rest", h,
                        s->hosts[o].node == NULL ? "lists the dead" : "does not list", o);
     }
@@ -702,8 +753,9 @@ void check_rest_answer(struct sim *s, uint32_t h, const struct answer *a) {
     if (!later || !is_complete(s) || s->truth.lost_count > 0 || a->metadata == NULL) return;
     for (uint32_t i = 0; i < a->metadata->clock.len; i++) {
         uint32_t actor = check_actor(s, h, a->metadata->clock.dots[i].actor);
-        bool judged = SIM_PRUNES_ALL || s->truth.actors[actor].group == c->group;
-        if (!judged || is_of_the_living(s, actor)) continue;
+        const struct truth_actor *x = &s->truth.actors[actor];
+        bool gone = x->group == c->group && host_of_boot(s, x->boot) == NULL;
+        if (SIM_PRUNES_ALL ? is_of_the_living(s, actor) : !gone) continue;
         base_violation(&s->base, "I10", "at rest n%u's metadata names actor %016llx, which is over",
                        h, (unsigned long long)s->truth.actors[actor].id);
     }

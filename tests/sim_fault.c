@@ -64,7 +64,7 @@ static void plan_network(struct sim *s) {
 static void plan_faults(struct sim *s) {
     struct plan *p = &s->plan;
     uint32_t harmless = FAULT_BIT(FAULT_BREAK) | FAULT_BIT(FAULT_CLOCK);
-    uint32_t kills = FAULT_BIT(FAULT_KILL) | FAULT_BIT(FAULT_STOP) | FAULT_BIT(FAULT_OFF);
+    uint32_t kills = FAULTS_OF_DEATH;
     uint32_t some = (uint32_t)base_below(&s->base, FAULT_BIT(FAULTS));
     uint32_t styles[] = {0,
                          harmless,
@@ -91,18 +91,61 @@ static void plan_shards(struct sim *s) {
     if (p->shard_count > p->hosts) p->shard_count = p->hosts;
 }
 
+/* Nodes that are there from the beginning, and newcomers. */
+static void plan_newcomers(struct sim *s) {
+    struct plan *p = &s->plan;
+    p->hosts = PICK(s, 3, 4, 5, 5, 6, 6);
+    uint32_t newcomers = PICK(s, 0, 0, 1, 1, 2);
+    while (newcomers > 0 && p->hosts - newcomers >= 2) {
+        uint32_t h = (uint32_t)base_below(&s->base, p->hosts);
+        if ((p->newcomers >> h & 1) == 0) newcomers--;
+        p->newcomers |= 1u << h;
+        if ((uint32_t)__builtin_popcount(p->newcomers) + 2 == p->hosts) break;
+    }
+}
+
+/* Maps that change. A third is mild: one fault or request at a time, the next when all is well
+ * again, every shard with two members at least, no cuts. Then nothing is lost, and nobody steps
+ * back. */
+static void plan_maps(struct sim *s) {
+    struct plan *p = &s->plan;
+    bool mild = base_chance(&s->base, 333);
+    plan_newcomers(s);
+    uint32_t founders = p->hosts - (uint32_t)__builtin_popcount(p->newcomers);
+    uint32_t most = mild ? founders / CHANGE_SHARD_NODES_MIN : founders;
+    p->shard_count = PICK(s, 0, 1, 2, 2, 3);
+    if (p->shard_count > most) p->shard_count = most;
+    p->requests = (uint32_t)base_below(&s->base, 1u << REQUESTS) | 1u << REQUEST_RESHARD;
+    p->request_gap_us = PICK(s, 300 * MS, 1 * S, 3 * S);
+    p->request_aim_permille = PICK(s, 0, 300, 700);
+    p->one_at_a_time = mild;
+    if (!mild) return;
+    p->faults &= ~(FAULTS_OF_CUT | FAULT_BIT(FAULT_ALL));
+    p->one_stays_dead = false;
+    p->fault_us = base_between(&s->base, 10, 40) * S;
+    p->request_gap_us = 300 * MS;
+}
+
+static enum world world_of(uint64_t seed) {
+    uint64_t world = seed / WORLD_SEEDS;
+    return world < WORLD_MAPS ? (enum world)world : WORLD_MAPS;
+}
+
 void plan_make(struct sim *s) {
-    s->plan.world = s->base.seed < WORLD_SEEDS ? WORLD_GROUP : WORLD_SHARDS;
+    s->plan.world = world_of(s->base.seed);
     plan_nodes(s);
     if (s->plan.world == WORLD_SHARDS) plan_shards(s);
     plan_clients(s);
     plan_network(s);
     plan_faults(s);
+    if (s->plan.world == WORLD_MAPS) plan_maps(s);
     base_trace(&s->base, s->plan.faults,
-               "%u nodes, %u shards, %u sessions, %u keys; faults %03x%s for %llu s; delay %llu "
+               "%u nodes (newcomers %02x), %u shards, requests %x, %u sessions, %u keys; faults "
+               "%03x%s for %llu s; delay %llu "
                "us, window %zu; "
                "park %u ms, readmit %u ms, ring %u, over %u",
-               s->plan.hosts, s->plan.shard_count, s->plan.sessions, s->plan.keys, s->plan.faults,
+               s->plan.hosts, s->plan.newcomers, s->plan.shard_count, s->plan.requests,
+               s->plan.sessions, s->plan.keys, s->plan.faults,
                s->plan.one_at_a_time ? " one at a time" : "",
                (unsigned long long)(s->plan.fault_us / S), (unsigned long long)s->net.delay_us,
                s->net.window_bytes, s->plan.park_ms, s->plan.readmit_ms, s->plan.ring_writes_max,
@@ -147,18 +190,42 @@ static void break_one(struct sim *s) {
     net_break(&s->base, &s->net, conn);
 }
 
-/* May one more die in a plan of one at a time: is everybody up, ready and level, for a while? */
-static bool may_kill(const struct sim *s) {
-    if (!s->plan.one_at_a_time) return true;
+/* Has everybody the same map and all that belongs to it, and hears all others? */
+static bool is_settled(const struct sim *s, uint32_t h) {
+    const struct node *n = s->hosts[h].node;
+    bool in_shard = maps_roster_of(s, h) != 0;
+    for (uint32_t o = 0; o < s->plan.hosts; o++) {
+        bool same = s->hosts[o].node == NULL || s->check.hosts[o].map == s->check.hosts[h].map;
+        if (!same || request_has_struck(s, h, o)) return false;
+    }
+    return !node_has_residue(n) && !node_resharding(n) && (!in_shard || node_base_complete(n));
+}
+
+bool fault_is_over(const struct sim *s) {
+    uint64_t now = s->base.now_us;
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
         uint64_t since = s->check.hosts[h].ready_since_us;
-        if (s->hosts[h].node == NULL || since == 0 || s->base.now_us - since < 3 * S) return false;
+        bool unborn = (s->plan.newcomers >> h & 1) != 0 && s->hosts[h].changes == 0;
+        bool in_shard = s->plan.world != WORLD_MAPS || maps_roster_of(s, h) != 0;
+        if (unborn) continue;
+        if (s->hosts[h].node == NULL) return false;
+        if (in_shard && (since == 0 || now - since < 3 * S)) return false;
+        if (s->plan.world == WORLD_MAPS && !is_settled(s, h)) return false;
     }
-    return true;
+    bool calm = now - s->requests.last_us >= 3 * S && now - s->maps.changed_us >= 3 * S;
+    return calm || s->plan.world != WORLD_MAPS;
+}
+
+/* May one more die in a plan of one at a time? One may, right behind a request. */
+static bool may_kill(struct sim *s) {
+    if (!s->plan.one_at_a_time || fault_is_over(s)) return true;
+    bool may = s->requests.aim_open;
+    s->requests.aim_open = false;
+    return may;
 }
 
 static void kill(struct sim *s, uint32_t h, enum fault fault) {
-    if (!may_kill(s)) return;
+    if (s->hosts[h].node == NULL || !may_kill(s)) return;
     host_dies(s, h, fault == FAULT_KILL ? NET_KILLED : fault == FAULT_OFF ? NET_OFF : NET_STOPPED);
 }
 
@@ -175,8 +242,14 @@ static void begin_fault(struct sim *s, const struct breakage *f) {
         set_cut(s, f->a, f->b, true);
         set_cut(s, f->b, f->a, true);
         break;
-    case FAULT_ISOLATE: set_split(s, 1u << f->a, true); break;
-    case FAULT_SPLIT: set_split(s, f->b, true); break;
+    case FAULT_ISOLATE:
+        set_split(s, 1u << f->a, true);
+        requests_across(s, 1u << f->a);
+        break;
+    case FAULT_SPLIT:
+        set_split(s, f->b, true);
+        requests_across(s, f->b);
+        break;
     case FAULT_PAUSE: host_pause(s, f->a, true); break;
     case FAULT_KILL:
     case FAULT_OFF:
@@ -219,11 +292,11 @@ static void end_fault(struct sim *s, const struct breakage *f) {
 
 /* ---- The schedule ---- */
 
-static enum fault pick_fault(struct sim *s) {
+static enum fault pick_fault(struct sim *s, uint32_t of) {
     enum fault fault;
     do {
         fault = (enum fault)base_below(&s->base, FAULTS);
-    } while ((s->plan.faults & FAULT_BIT(fault)) == 0);
+    } while ((of & FAULT_BIT(fault)) == 0);
     return fault;
 }
 
@@ -233,12 +306,12 @@ static uint64_t pick_duration(struct sim *s) {
     return base_between(&s->base, 1, most_ms[base_below(&s->base, 5)]) * MS;
 }
 
-static void break_something(struct sim *s, uint32_t h) {
+static void break_something(struct sim *s, uint32_t h, uint32_t of) {
     if (s->breakage_count == s->breakage_cap) {
         s->breakage_cap = s->breakage_cap == 0 ? 32 : s->breakage_cap * 2;
         s->breakages = bytes_realloc(s->breakages, s->breakage_cap * sizeof *s->breakages);
     }
-    struct breakage f = {.fault = pick_fault(s), .a = h};
+    struct breakage f = {.fault = pick_fault(s, of), .a = h};
     f.b = (uint32_t)base_below(&s->base, s->plan.hosts);
     if (f.fault == FAULT_SPLIT) f.b = (uint32_t)base_below(&s->base, 1u << s->plan.hosts);
     s->breakages[s->breakage_count] = f;
@@ -248,7 +321,7 @@ static void break_something(struct sim *s, uint32_t h) {
 
 void fault_step(struct sim *s) {
     if (s->plan.faults == 0 || s->phase != PHASE_FAULTS) return;
-    break_something(s, (uint32_t)base_below(&s->base, s->plan.hosts));
+    break_something(s, (uint32_t)base_below(&s->base, s->plan.hosts), s->plan.faults);
     uint64_t gap = base_below(&s->base, 2 * s->plan.fault_gap_us);
     base_at(&s->base, s->base.now_us + gap, EVENT_FAULT, 0, 0);
 }
@@ -263,7 +336,22 @@ void fault_behind_write(struct sim *s, uint32_t h) {
 }
 
 void fault_aimed(struct sim *s, uint32_t h) {
-    if (s->phase == PHASE_FAULTS) break_something(s, h);
+    if (s->phase == PHASE_FAULTS) break_something(s, h, s->plan.faults);
+}
+
+/* One of those that a request moves, or who was asked, soon after. */
+void fault_behind_request(struct sim *s, uint32_t id) {
+    s->requests.aim_open = false;
+    if (s->plan.faults == 0 || !base_chance(&s->base, s->plan.request_aim_permille)) return;
+    s->requests.aim_open = s->requests.list[id].kind != REQUEST_LIST;
+    base_at(&s->base, s->base.now_us + base_below(&s->base, 500 * MS), EVENT_FAULT, 0, id + 1);
+}
+
+void fault_at_request(struct sim *s, uint32_t id) {
+    uint32_t kills = s->plan.faults & FAULTS_OF_DEATH;
+    if (s->phase != PHASE_FAULTS) return;
+    break_something(s, request_target(s, id), kills != 0 ? kills : s->plan.faults);
+    s->requests.aim_open = false;
 }
 
 void fault_repair(struct sim *s, uint32_t which) {
@@ -281,4 +369,5 @@ void fault_heal_all(struct sim *s) {
         }
         if (x != stays && s->hosts[x].node == NULL) host_start(s, x);
     }
+    requests_heal(s, stays);
 }

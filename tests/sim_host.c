@@ -48,10 +48,26 @@ uint32_t host_at(const struct sim *s, const struct address *address) {
 
 /* ---- Life ---- */
 
+/* VIEW: all but the newcomers; of these each knows itself and two of the others at least, since one
+ * may stay dead. */
+static void choose_view(struct sim *s, struct host *host) {
+    uint32_t newcomers = s->plan.newcomers, self = 1u << host->index;
+    uint32_t others = ((1u << s->plan.hosts) - 1) & ~newcomers, known = others;
+    if ((newcomers & self) != 0) {
+        do {
+            known = others & (uint32_t)base_below(&s->base, 1u << s->plan.hosts);
+        } while (__builtin_popcount(known) < 2);
+    }
+    for (uint32_t h = 0; h < s->plan.hosts; h++) {
+        if (((known | self) >> h & 1) != 0) host->view[host->view_count++] = s->view[h];
+    }
+}
+
 void host_init(struct sim *s, uint32_t h) {
     struct host *host = &s->hosts[h];
     host->index = h;
     host->address = s->view[h];
+    choose_view(s, host);
     host->mono_ms = 1000 + base_below(&s->base, 1000000);
     host->wall_skew_ms = (int64_t)base_below(&s->base, 20001) - 10000;
     s->net.hosts[h].has_machine = true;
@@ -62,9 +78,9 @@ void host_start(struct sim *s, uint32_t h) {
     node_random = &s->base.random;
     struct node_config config = {
         .self = host->address,
-        .view = s->view,
-        .view_count = s->plan.hosts,
-        .shard_count = s->plan.shard_count,
+        .view = host->view,
+        .view_count = host->view_count,
+        .shard_count = (s->plan.newcomers >> h & 1) != 0 ? 0 : s->plan.shard_count,
         .park_ms = s->plan.park_ms,
         .readmit_ms = s->plan.readmit_ms,
         .cluster = SLICE("sim"),
@@ -105,9 +121,9 @@ static void remove_link(struct host *host, uint32_t conn, uint32_t side) {
     host->links[i] = host->links[--host->link_count];
 }
 
-/* True: something went. */
+/* True: something has gone. */
 static bool send_outputs(struct sim *s, struct host *host) {
-    bool sent = false;
+    bool any = false;
     for (uint32_t i = 0; i < host->link_count; i++) {
         struct host_link at = host->links[i];
         struct net_end *end = &s->net.conns[at.conn].end[at.side];
@@ -124,9 +140,9 @@ static bool send_outputs(struct sim *s, struct host *host) {
                    now.len, out.len, at.conn);
         net_send(&s->base, &s->net, at.conn, at.side, now);
         node_link_sent(host->node, end->link, now.len);
-        sent = true;
+        any = true;
     }
-    return sent;
+    return any;
 }
 
 static void dial(struct sim *s, struct host *host, const struct link_order *order) {
@@ -209,7 +225,8 @@ static void on_stream(struct sim *s, struct host *host, const struct net_item *i
     case ITEM_BYTES: on_bytes(s, host, item); break;
     case ITEM_WRITABLE: break; /* every turn sends what it can */
     case ITEM_REQUEST:
-    case ITEM_GIVE_UP: break; /* not of streams */
+    case ITEM_GIVE_UP:
+    case ITEM_ORDER: break; /* not of streams */
     }
 }
 
@@ -217,6 +234,7 @@ static void on_item(struct sim *s, struct host *host, const struct net_item *ite
     switch (item->kind) {
     case ITEM_REQUEST: client_submit(s, host->index, item->id); break;
     case ITEM_GIVE_UP: client_give_up(s, host->index, item->id); break;
+    case ITEM_ORDER: request_arrives(s, host->index, item->id); break;
     default: on_stream(s, host, item); break;
     }
 }
@@ -226,8 +244,10 @@ static void on_item(struct sim *s, struct host *host, const struct net_item *ite
 static void take_answers(struct sim *s, struct host *host) {
     uint64_t token;
     struct answer answer;
-    while (node_take_answer(host->node, &token, &answer))
-        client_answered(s, host->index, token, &answer);
+    while (node_take_answer(host->node, &token, &answer)) {
+        if (!request_answered(s, host->index, token, &answer))
+            client_answered(s, host->index, token, &answer);
+    }
 }
 
 static void begin_turn(struct sim *s, struct host *host) {
@@ -235,7 +255,7 @@ static void begin_turn(struct sim *s, struct host *host) {
     node_set_time(host->node, host_now_ms(s, host), wall_ms(s, host));
 }
 
-/* True: something was sent. */
+/* True: something has gone to other nodes. */
 static bool end_turn(struct sim *s, struct host *host) {
     take_answers(s, host);
     node_end_turn(host->node);

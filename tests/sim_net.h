@@ -29,6 +29,7 @@ enum net_item_kind {
     ITEM_WRITABLE,
     ITEM_REQUEST, /* id: an operation of a client */
     ITEM_GIVE_UP, /* id: the same; its client has hung up */
+    ITEM_ORDER,   /* id: a request about nodes and shards */
 };
 
 struct net_item {
