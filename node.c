@@ -298,8 +298,9 @@ static bool attempt(struct node *n, uint64_t token, const struct op *op, struct 
         a->missing = buffer_slice(&n->missing);
         return false;
     }
-    bool may_go = op->kind == OP_GET ? handover_may_read(n->replica, g.place.slot)
-                                     : !cluster_is_leaving(&n->cluster);
+    bool reads = op->kind != OP_PUT; /* a DELETE says whether there was anything */
+    bool may_go = (!reads || handover_may_read(n->replica, g.place.slot)) &&
+                  (op->kind == OP_GET || !cluster_is_leaving(&n->cluster));
     if (!may_go) return false;
     g.known = store_find(n->cluster.store, g.place, op->key, &g.old);
     a->status = serve(n, &g, a);

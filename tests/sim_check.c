@@ -78,6 +78,10 @@ static bool not_older(const struct sim *s, uint32_t shown, uint32_t than) {
     return shown != WRITE_NONE && !stamp_less(s->truth.writes[shown].stamp, w->stamp);
 }
 
+static bool has(const struct sim *s, uint32_t h, const struct truth_write *w) {
+    return s->hosts[h].node != NULL && s->check.hosts[h].delivered[w->key][w->actor] >= w->n;
+}
+
 static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
     return write == WRITE_NONE ? NULL : &s->truth.writes[write];
 }
@@ -85,13 +89,23 @@ static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
 /* Entries that went from metadata were on every node. If all of these died, and the map did not,
  * since others or one who was still catching up knew it, nobody can tell that anything is missing:
  * the lost is passed over as if it had been waived. */
-static bool is_pruned_and_lost(const struct sim *s, uint32_t key, uint32_t actor, uint32_t here,
-                               uint32_t seen) {
+/* No live node of the map that h lives by has it: what only the struck off have is lost, too. */
+static bool is_out_of_reach(const struct sim *s, uint32_t h, const struct truth_write *w) {
+    uint32_t map = s->check.hosts[h].map;
+    for (uint32_t o = 0; o < s->plan.hosts && map != MAP_NONE; o++) {
+        bool member = map_has_node(s->maps.list[map].map, &s->hosts[o].address);
+        if (member && has(s, o, w)) return false;
+    }
+    return true;
+}
+
+static bool is_pruned_and_lost(const struct sim *s, uint32_t h, uint32_t key, uint32_t actor,
+                               uint32_t here, uint32_t seen) {
     bool lost = seen <= s->check.pruned[actor];
     for (uint32_t n = here + 1; n <= seen && lost; n++) {
         uint32_t write = truth_find(&s->truth, actor, n);
         const struct truth_write *w = write_at(s, write);
-        lost = w == NULL || w->key != key || w->lost;
+        lost = w == NULL || w->key != key || w->lost || is_out_of_reach(s, h, w);
     }
     return lost;
 }
@@ -115,7 +129,7 @@ static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
     uint64_t group = s->truth.actors[w->actor].group;
     for (uint32_t a = 0; a < s->truth.actor_count; a++) {
         if (clock[a] >= w->past.seen[a] || s->truth.actors[a].group != group) continue;
-        if (is_pruned_and_lost(s, key, a, clock[a], w->past.seen[a])) continue;
+        if (is_pruned_and_lost(s, h, key, a, clock[a], w->past.seen[a])) continue;
         base_violation(&s->base, "I1", "n%u has w%u, which depends on %u of actor %016llx, not %u",
                        h, shown, w->past.seen[a], (unsigned long long)s->truth.actors[a].id,
                        clock[a]);
@@ -129,10 +143,6 @@ static void count_boot(struct sim *s, uint32_t h, struct truth_write *w) {
     if (s->hosts[h].boot == truth_origin(&s->truth, w) || w->last_boot == serial) return;
     w->boots++;
     w->last_boot = serial;
-}
-
-static bool has(const struct sim *s, uint32_t h, const struct truth_write *w) {
-    return s->hosts[h].node != NULL && s->check.hosts[h].delivered[w->key][w->actor] >= w->n;
 }
 
 /* I19 looks at what was once on the whole roster, all of which lived by one map. */
@@ -585,7 +595,7 @@ static void judge_delivered(struct sim *s, uint32_t h, const struct client_op *o
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         if (now[x] >= past->seen[x] || !truth_concerns(&s->truth, x, op->key)) continue;
         if (wrote && past->seen[x] <= s->check.pruned[x]) continue;
-        if (is_pruned_and_lost(s, op->key, x, now[x], past->seen[x])) continue;
+        if (is_pruned_and_lost(s, h, op->key, x, now[x], past->seen[x])) continue;
         base_violation(&s->base, "I7",
                        "n%u answers for k%u, with %u of %016llx delivered; seen: %u", h, op->key,
                        now[x], (unsigned long long)s->truth.actors[x].id, past->seen[x]);
