@@ -196,7 +196,8 @@ bool broadcast_on_ack(struct replica *r, struct peer *from, struct slice body) {
     if (r->actor == ACTOR_NONE || dot.actor_id != actors_get(r->actors, r->actor)->id) return true;
     if (dot.n > r->assigned) return false;
     if (dot.n > from->acked) from->acked = dot.n;
-    from->owes_since_ms = from->acked < r->assigned ? r->peers->now_ms : UINT64_MAX;
+    bool owes = from->is_fed && from->acked < r->assigned;
+    from->owes_since_ms = owes ? r->peers->now_ms : UINT64_MAX;
     broadcast_deliver_own(r, dot.n);
     return true;
 }

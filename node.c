@@ -468,18 +468,19 @@ enum peers_added node_view_add(struct node *n, const struct address *address) {
     return added;
 }
 
-/* Would a shard be left without any live member? */
+/* Would a shard be left without any member, or lose its last live one? */
 static bool is_last_member(const struct node *n, const struct address *address) {
     const struct map *m = n->cluster.maps.map;
-    uint32_t shard = map_shard_of_node(m, address), others = 0;
+    uint32_t shard = map_shard_of_node(m, address), others = 0, live = 0;
     const struct peer *p = peers_find(&n->cluster.peers, address);
-    if (shard == SHARD_NONE || p == NULL || !peer_in_view(p)) return false;
+    if (shard == SHARD_NONE) return false;
     for (uint32_t i = 0; i < m->node_count; i++) {
         const struct peer *other = peers_find(&n->cluster.peers, &m->nodes[i]);
-        others +=
-            m->shard_of_node[i] == shard && other != p && other != NULL && peer_in_view(other);
+        if (m->shard_of_node[i] != shard || other == p) continue;
+        others++;
+        live += other != NULL && peer_in_view(other);
     }
-    return others == 0;
+    return others == 0 || (live == 0 && p != NULL && peer_in_view(p));
 }
 
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
@@ -557,7 +558,10 @@ void node_reshard_progress(const struct node *n, struct node_progress *out) {
 }
 
 bool node_resharding(const struct node *n) {
-    return n->change_count > 0;
+    for (const struct change *ch = n->changes; ch != NULL; ch = ch->next) {
+        if (ch->kind == CHANGE_RESHARD) return true;
+    }
+    return false;
 }
 
 /* ---- Reports ---- */

@@ -114,7 +114,7 @@ struct node_progress {
     uint64_t keys_moved, keys_to_go; /* about, copies counted */
 };
 void node_reshard_progress(const struct node *n, struct node_progress *out);
-bool node_resharding(const struct node *n); /* a change that was asked of it is not over */
+bool node_resharding(const struct node *n); /* a reshard that was asked of it is not over */
 
 /* ---- What the shell and its reports look at ---- */
 

@@ -43,10 +43,16 @@ static void forget_dealings(struct peer *p) {
     row_clear(&p->target);
 }
 
+/* Who is a member no more gets no more writes, and owes nothing. */
+static void leave(struct peer *p, const struct map *map, uint32_t shard) {
+    p->owes_since_ms = UINT64_MAX;
+    if (map_shard_of_node(map, &p->address) != shard) p->is_fed = false;
+}
+
 /* The other nodes of the map, and the members of the shard among them. */
 static void take_others(struct replica *r, const struct map *map, uint32_t shard) {
     for (uint32_t i = 0; i < r->mate_count; i++)
-        r->mates[i]->owes_since_ms = UINT64_MAX; /* who leaves owes nothing any more */
+        leave(r->mates[i], map, shard);
     r->mate_count = r->other_count = 0;
     r->mates = bytes_realloc(r->mates, map->node_count * sizeof(struct peer *) + 1);
     r->others = bytes_realloc(r->others, map->node_count * sizeof(struct peer *) + 1);

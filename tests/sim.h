@@ -291,6 +291,7 @@ void check_turn(struct sim *s, uint32_t h);
 void check_cut(struct sim *s, uint32_t from, uint32_t to); /* something was cut or healed there */
 /* An answer other than 503, and the version it told of (WRITE_NONE: none). `here`: it was found in
  * the store of this very node. */
+void check_begins(struct sim *s, uint32_t h); /* a write, or answers a read */
 void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct answer *a,
                   uint32_t shown, bool here);
 void check_pending(struct sim *s);

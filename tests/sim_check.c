@@ -625,14 +625,16 @@ static void judge_floor(struct sim *s, uint32_t h, const struct client_op *op, u
     }
 }
 
+void check_begins(struct sim *s, uint32_t h) {
+    if (node_ready(s->hosts[h].node)) return;
+    base_violation(&s->base, "I14", "n%u serves and is not ready", h);
+}
+
 static void judge_served_here(struct sim *s, uint32_t h, const struct client_op *op,
                               uint32_t shown) {
     struct check_host *c = seen_of(s, h);
     bool wrote = shown != WRITE_NONE && shown == op->write;
-    bool left = wrote && c->group_since_us == s->base.now_us; /* having delivered it as a member */
-    if (!node_ready(s->hosts[h].node) && !left) {
-        base_violation(&s->base, "I14", "n%u serves and is not ready", h);
-    }
+    if (!wrote) check_begins(s, h);
     if (shown != WRITE_NONE) {
         s->truth.writes[shown].lone |= is_alone(s, h);
         if (c->due_count < DUE_MAX) c->due[c->due_count++] = shown;

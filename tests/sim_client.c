@@ -278,6 +278,7 @@ void client_submit(struct sim *s, uint32_t h, uint32_t number) {
                taken == NODE_ANSWERED ? "answered"
                : taken == NODE_PARKED ? "parked"
                                       : "under way");
+    if (taken == NODE_UNDER_WAY) check_begins(s, h);
     if (taken == NODE_ANSWERED) client_answered(s, h, number, &answer);
     buffer_free(&value);
 }
