@@ -44,7 +44,7 @@ static bool depends_on_missing(const struct replica *r, const struct incoming *i
 
 /* HAS_GAP and HAS_DEPS: *missing is a dot that it waits for. */
 enum delivery deliver_judge(const struct replica *r, const struct incoming *in,
-                           struct dot *missing) {
+                            struct dot *missing) {
     const struct vclock *here = parts_clock(&r->parts, in->slot);
     const struct slots *of = replica_slots_of(r, in->dot.actor);
     if (of == NULL) return IS_UNKNOWN; /* until the map comes */

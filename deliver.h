@@ -29,7 +29,8 @@ bool deliver_understand(const struct replica *r, struct slice body, struct incom
 struct incoming deliver_understand_kept(const struct replica *r, const struct kept *k);
 
 /* HAS_GAP and HAS_DEPS: *missing is a dot that it waits for. */
-enum delivery deliver_judge(const struct replica *r, const struct incoming *in, struct dot *missing);
+enum delivery deliver_judge(const struct replica *r, const struct incoming *in,
+                            struct dot *missing);
 
 /* Puts a version in place of one with a smaller stamp. True: there was a value before. `seen`
  * (NULL: nobody's) comes to say that the version before was met. */

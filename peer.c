@@ -388,6 +388,7 @@ void peers_on_hello(struct peers *ps, struct link *l, struct slice body) {
     }
     struct peer *p = peers_find(ps, &hello.caller);
     if (p == NULL) p = insert(ps, &hello.caller);
+    p->awaited_until_ms = ps->now_ms + PEER_DIAL_MS; /* so long it may take to dial it back */
     l->peer = p;
     l->boot = hello.boot;
     l->state = LINK_OPEN;
@@ -509,7 +510,7 @@ static void judge(struct peers *ps, struct peer *p) {
             enter(ps, p, PEER_UP, "view: heard again ");
         break;
     case PEER_EXPECTED:
-        if (p->listed_until_ms > ps->now_ms) break;
+        if (p->listed_until_ms > ps->now_ms || p->awaited_until_ms > ps->now_ms) break;
         enter(ps, p, PEER_DOWN, "view: out, was not heard: ");
         break;
     case PEER_SELF:

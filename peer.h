@@ -46,7 +46,8 @@ struct peer {
     uint64_t boot;  /* of its process, as last heard; 0: never */
     uint64_t old_boots[PEER_OLD_BOOTS];
     uint32_t old_boot_count;
-    uint64_t listed_until_ms; /* though it is not in view */
+    uint64_t listed_until_ms;  /* though it is not in view */
+    uint64_t awaited_until_ms; /* though it is not listed either: it has called */
     uint64_t heard_ms, heard_since_ms;
     uint64_t dial_ms; /* not before */
     uint64_t refusal_noted_ms;
