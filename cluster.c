@@ -200,8 +200,8 @@ void cluster_propose_member(struct cluster *c, const struct address *node, uint3
 bool cluster_is_settled(const struct cluster *c) {
     for (uint32_t i = 0; i < c->peers.count; i++) {
         const struct peer *p = c->peers.list[i];
-        if (p->state == PEER_SELF || !peer_in_view(p)) continue;
-        if (!lives_here(c, &p->row) || !p->row.settled) return false;
+        if (p->state != PEER_UP) continue; /* its row may still be to come */
+        if (!peer_in_view(p) || !lives_here(c, &p->row) || !p->row.settled) return false;
     }
     return c->maps.next == NULL && c->replica.synced && c->replica.settled;
 }
