@@ -30,7 +30,8 @@ struct api_request {
     enum http_method method;
     struct slice target;
     struct slice body;
-    uint64_t token; /* names the request if it has to wait */
+    uint64_t token;  /* names the request if it has to wait; less than 2^63 */
+    uint64_t stream; /* names the connection; not 0 */
 };
 
 struct reply {
@@ -38,6 +39,7 @@ struct reply {
     struct slice content_type;
     const char *allow;       /* 405: the verbs of that path, or NULL */
     struct buffer body;      /* the caller's, emptied before use */
+    uint64_t lane;           /* API_UNDER_WAY: see api_lane() */
     struct listing *listing; /* API_STREAMS: the body; taken by the caller */
 };
 
@@ -48,9 +50,9 @@ enum api_outcome {
     API_STREAMS,   /* status and type stand in the reply, the body comes from reply->listing */
 };
 
-/* Whether such a request may be handled while writes before it are under way: a plain write, which
- * does not look at what is there. */
-bool api_is_write(enum http_method method, struct slice target);
+/* A request may be handled while writes before it are under way if it is a plain write, which does
+ * not look at what is there, of the same lane. 0: of none. */
+uint64_t api_lane(struct api *api, enum http_method method, struct slice target);
 
 enum api_outcome api_handle(struct api *api, const struct api_request *request,
                             struct reply *reply);

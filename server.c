@@ -13,8 +13,9 @@
  * Order. The requests of a connection take effect in their order and are answered in it. A write
  * may take a while, and so that a client can have many of them under way, a connection goes on
  * reading: the exchanges that were begun and have no answer yet stand in a queue. Writes may join
- * it. Everything else waits until the queue is empty, parsed, at the front of the input: what it
- * looks at is what the writes before it have made. An answer that is ready before its turn is kept
+ * it that go the same way: this node's own ones, or those that another node is asked for.
+ * Everything else waits until the queue is empty, parsed, at the front of the input: what it looks
+ * at is what the writes before it have made. An answer that is ready before its turn is kept
  * in its exchange; those whose turn has come are sent at the end of the loop's turn, with one call
  * a connection.
  *
@@ -86,6 +87,7 @@ struct queue {
     struct exchange *first, **end; /* owned */
     uint32_t count;
     size_t body_bytes;     /* of all of them */
+    uint64_t lane;         /* of all of them, if they are writes */
     struct buffer answers; /* whose turn has come; sent at the end of the loop's turn */
     struct conn *next;     /* in server->answered */
 };
@@ -96,6 +98,7 @@ struct conn {
     uint64_t deadline_ms;
     struct server *server;
     struct sock sock;
+    uint64_t number; /* no other connection has it */
     enum conn_state state;
     bool peer_done;     /* the client will send no more */
     bool unparsed;      /* `in` may hold a whole request */
@@ -249,7 +252,7 @@ static void conn_create(struct server *s, struct sock sock) {
     }
     s->conns[fd] = c;
     s->stats.connections_open++;
-    s->stats.connections_accepted++;
+    c->number = ++s->stats.connections_accepted;
     set_deadline(c, s->config.idle_ms);
 }
 
@@ -365,6 +368,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
         .target = http_target(&c->parser, bytes),
         .body = http_body(&c->parser, bytes),
         .token = token_of(c, ++s->exchanges_begun),
+        .stream = c->number,
     };
     c->head_only = c->parser.method == HTTP_HEAD;
     c->client_1_0 = c->parser.minor_0;
@@ -379,7 +383,10 @@ static void begin_exchange(struct conn *c, const char *bytes) {
             place_answer(c, queue_exchange(c, &request));
         }
         break;
-    case API_UNDER_WAY: queue_exchange(c, &request); break;
+    case API_UNDER_WAY:
+        queue_exchange(c, &request);
+        c->queue->lane = s->reply.lane;
+        break;
     case API_WAITS:
         queue_exchange(c, &request)->parked = true;
         c->state = CONN_WAITING;
@@ -435,9 +442,12 @@ static enum http_result parse(struct conn *c, char *bytes, size_t *len) {
 }
 
 /* What was parsed must not be begun, or refused, while exchanges before it are under way. */
-static bool must_wait(const struct conn *c, enum http_result parsed, const char *bytes) {
+static bool must_wait(struct conn *c, enum http_result parsed, const char *bytes) {
     if (c->queue == NULL || parsed == HTTP_MORE) return false;
-    return parsed == HTTP_BAD || !api_is_write(c->parser.method, http_target(&c->parser, bytes));
+    if (parsed == HTTP_BAD) return true;
+    struct slice target = http_target(&c->parser, bytes);
+    return c->queue->lane == 0 ||
+           c->queue->lane != api_lane(&c->server->api, c->parser.method, target);
 }
 
 /* Keeps what is left of the input: bytes[0..len), from the shared buffer or from c->in itself. */

@@ -276,7 +276,7 @@ static void check_end(struct site *s) {
     uint64_t pairs = 0;
     node_set_time(s->n, s->now_ms + 1000, s->wall_ms);
     take_answers(s);
-    assert(node_stats(s->n)->parked_now == 0 && node_stats(s->n)->parked_bytes == 0);
+    assert(node_parking(s->n)->count == 0 && node_parking(s->n)->bytes == 0);
     for (uint64_t token = 0; token <= s->tokens; token++)
         assert(!s->waits[token]);
     call(s, HTTP_GET, SLICE("/kvs"), (struct slice){0});

@@ -691,6 +691,7 @@ static void judge_rest_view(struct sim *s, uint32_t h) {
         base_violation(&s->base, "I10", "n%u %s n%u at rest", h,
                        s->hosts[o].node == NULL ? "lists the dead" : "does not list", o);
     }
+<<<<<<< HEAD
 }
 
 static void judge_level(struct sim *s, uint32_t h, uint32_t first, uint32_t k) {
@@ -732,6 +733,12 @@ static void judge_rest_keys(struct sim *s, uint32_t h) {
     if (maps_roster_of(s, h) == 0) return;
     if (!node_key_count(n, node_shard(n), &keys) || keys != live) {
         base_violation(&s->base, "I10", "n%u counts %llu keys in its shard, there are %llu", h,
+=======
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++)
+        keys += store_slot_live(node_store(n), slot);
+    if (keys != live) {
+        base_violation(&s->base, "I10", "n%u counts %llu keys, there are %llu", h,
+>>>>>>> forward
                        (unsigned long long)keys, (unsigned long long)live);
     }
 }

@@ -12,7 +12,7 @@
 static void change(struct node *n, enum op_kind kind, struct slice key, struct slice value) {
     struct claim claim = {0};
     struct answer answer;
-    struct op op = {kind, key, value, &claim};
+    struct op op = {.kind = kind, .key = key, .value = value, .claim = &claim};
     enum node_taken taken = node_submit(n, 1, &op, &answer);
     uint64_t token;
     if (taken == NODE_UNDER_WAY && node_take_answer(n, &token, &answer)) taken = NODE_ANSWERED;
@@ -430,6 +430,7 @@ static void a_listing_may_be_given_up(void) {
 
 static void what_other_shards_hold_is_said_to_be_missing(void) {
     struct node_config config = kit_cluster_config(4, 3);
+    config.park_ms = 0;
     struct node *n = node_create(&config, KIT_NOW_MS, KIT_WALL_MS);
     kit_pass_until_ready(n);
     for (uint32_t i = 0; i < 100; i++) {
