@@ -182,9 +182,10 @@ struct requests {
     uint32_t count, cap;
     uint64_t last_us; /* when the last one arrived */
     bool aim_open;    /* one at a time: the last one may still be followed by a fault */
-    uint32_t struck[HOSTS_MAX][HOSTS_MAX];    /* by the first, the second: its boot then, */
-    uint32_t struck_by[HOSTS_MAX][HOSTS_MAX]; /* and that of the first; 0: not */
-    uint32_t told[HOSTS_MAX][HOSTS_MAX];      /* the first, of the second, in that boot */
+    uint32_t struck[HOSTS_MAX][HOSTS_MAX];      /* by the first, the second: its boot then, */
+    uint32_t struck_by[HOSTS_MAX][HOSTS_MAX];   /* and that of the first; 0: not */
+    uint32_t told[HOSTS_MAX][HOSTS_MAX];        /* the first, of the second, in that boot */
+    uint64_t forgiven_us[HOSTS_MAX][HOSTS_MAX]; /* when one of them listed the other again */
 };
 
 void requests_free(struct sim *s);

@@ -390,7 +390,9 @@ static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
  * of others; unless they break so often that an acknowledgement finds no way for a second. */
 static void judge_gone(struct sim *s, uint32_t h, uint32_t o) {
     if ((s->plan.faults & FAULTS_OF_CUT) != 0 || s->plan.fault_gap_us < 500 * MS) return;
-    if (request_has_struck(s, h, o)) return;
+    uint64_t forgiven_us = s->requests.forgiven_us[h][o]; /* a refusal may still be under way */
+    bool fresh = forgiven_us != 0 && s->base.now_us - forgiven_us < SETTLED_US;
+    if (request_has_struck(s, h, o) || fresh) return;
     base_violation(&s->base, "VIEW", "n%u lists n%u no more, and nothing was cut", h, o);
 }
 
