@@ -269,7 +269,10 @@ void client_submit(struct sim *s, uint32_t h, uint32_t number) {
                            (int)me->metadata.len, me->metadata.at);
         }
     }
-    struct op request = {op->kind, s->key_names[op->key], value_of(s, op, &value), claim};
+    struct op request = {.kind = op->kind,
+                         .key = s->key_names[op->key],
+                         .value = value_of(s, op, &value),
+                         .claim = claim};
     struct answer answer;
     op->state = OP_AT_NODE;
     op->waits_since_us = s->base.now_us;
