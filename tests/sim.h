@@ -140,7 +140,8 @@ struct sim_maps {
 };
 
 void maps_free(struct sim *s);
-void maps_look(struct sim *s, uint32_t h); /* asserts I12 */
+void maps_look(struct sim *s, uint32_t h);                    /* asserts I12 */
+uint32_t maps_named(const struct sim *s, struct map_ref ref); /* MAP_NONE: nobody has lived by it */
 bool maps_greater(const struct sim *s, uint32_t a, uint32_t b);
 uint32_t maps_owners(const struct sim *s, uint32_t map, uint32_t key); /* a set of hosts */
 bool maps_owns(const struct sim *s, uint32_t h, uint32_t key);         /* by its own map */

@@ -130,7 +130,8 @@ static bool may_delete(const struct sim *s, uint32_t key) {
 static enum op_kind pick_kind(struct sim *s, uint32_t key) {
     uint64_t dice = base_below(&s->base, 1000);
     if (dice < s->plan.get_permille) return OP_GET;
-    return dice < s->plan.get_permille + s->plan.delete_permille && may_delete(s, key) ? OP_DELETE : OP_PUT;
+    return dice < s->plan.get_permille + s->plan.delete_permille && may_delete(s, key) ? OP_DELETE
+                                                                                       : OP_PUT;
 }
 
 static void ask(struct sim *s, uint32_t session, enum op_kind kind, uint32_t h, uint32_t key) {
@@ -322,8 +323,8 @@ void clients_host_died(struct sim *s, uint32_t h) {
 /* ---- Answers ---- */
 
 static const char *status_name(enum node_status status) {
-    static const char *const names[] = {"found",        "created", "replaced",
-                                        "deleted",      "no key",  "not yet",
+    static const char *const names[] = {"found",          "created",      "replaced",
+                                        "deleted",        "no key",       "not yet",
                                         "cannot forward", "memory limit", "outcome unknown"};
     return (size_t)status < sizeof names / sizeof *names ? names[status] : "?";
 }
