@@ -506,10 +506,20 @@ static bool nobody_has(const struct replica *r, struct dot dot, uint32_t slot) {
     return here < dot.n && (first_held == 0 || first_held > dot.n);
 }
 
-/* A node that the map does not name may not have heard so, and go on. */
-static bool makes_no_more(const struct replica *r, uint32_t actor) {
+/* Its node lives by this map, which gives it another group or none, and everybody has heard so. */
+static bool has_left(const struct replica *r, uint32_t actor) {
     const struct actor *a = actors_get(r->actors, actor);
-    return a->is_over || (map_has_node(r->maps->map, &a->node) && replica_is_past(r, actor));
+    const struct peer *p = peers_find(r->peers, &a->node);
+    if (p == NULL || !replica_is_past(r, actor)) return false;
+    if (p->state == PEER_SELF) return true;
+    bool says = peer_in_view(p) && p->row.settled && p->row.map_id == r->map_id;
+    for (uint32_t i = 0; i < r->other_count && says; i++)
+        says = has_heard(&r->others[i]->row, &p->address, a->boot);
+    return says && p->boot == a->boot;
+}
+
+static bool makes_no_more(const struct replica *r, uint32_t actor) {
+    return actors_get(r->actors, actor)->is_over || has_left(r, actor);
 }
 
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {

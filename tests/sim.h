@@ -287,6 +287,9 @@ void check_begins(struct sim *s, uint32_t h);              /* a write, or answer
  * was found in the store of this very node. */
 void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct metadata *m,
                   uint32_t shown, bool here);
+/* The same of one that told of nobody knows which version. */
+void check_answer_of_unknown(struct sim *s, uint32_t h, const struct client_op *op,
+                             const struct metadata *m);
 void check_pending(struct sim *s);
 void check_expected(struct sim *s, uint32_t h, uint32_t changes);
 void check_rest(struct sim *s);

@@ -86,12 +86,13 @@ static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
     return write == WRITE_NONE ? NULL : &s->truth.writes[write];
 }
 
-/* No live node of the map that h lives by has it: what only the struck off have is lost, too. */
+/* No other live node of the map that h lives by has it: what only the struck off have is lost, too.
+ */
 static bool is_out_of_reach(const struct sim *s, uint32_t h, const struct truth_write *w) {
     uint32_t map = s->check.hosts[h].map;
     for (uint32_t o = 0; o < s->plan.hosts && map != MAP_NONE; o++) {
         bool member = map_has_node(s->maps.list[map].map, &s->hosts[o].address);
-        if (member && has(s, o, w)) return false;
+        if (member && o != h && has(s, o, w)) return false;
     }
     return true;
 }
@@ -677,6 +678,11 @@ void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const s
     if (here) judge_served_here(s, h, op, shown);
     judge_metadata(s, h, past, m, shown);
     judge_latest(s, h, op, past, shown);
+}
+
+void check_answer_of_unknown(struct sim *s, uint32_t h, const struct client_op *op,
+                             const struct metadata *m) {
+    judge_metadata(s, h, &s->clients.sessions[op->session].past, m, WRITE_NONE);
 }
 
 /* ---- Rest ---- */

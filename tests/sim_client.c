@@ -562,7 +562,10 @@ static void on_served(struct sim *s, uint32_t h, const struct client_op *op,
     const struct metadata *m = metadata_of(s, h, a);
     uint32_t shown = what_was_shown(s, h, op, a, m);
     bool known = is_known(s, op, a, m, shown);
-    if (known) check_answer(s, h, op, m, shown, is_answered_here(a));
+    if (known)
+        check_answer(s, h, op, m, shown, is_answered_here(a));
+    else
+        check_answer_of_unknown(s, h, op, m);
     if (s->phase == PHASE_REST && is_answered_here(a)) check_rest_answer(s, h, m);
     bool torn = past_is_torn(&s->truth, &me->past);
     if (torn) new_life(s, me);
