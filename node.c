@@ -414,7 +414,10 @@ static bool attempt(struct node *n, struct serving *g, struct answer *a) {
         a->missing = buffer_slice(&n->missing);
         return false;
     }
-    if (!may_serve(n, g)) return false;
+    if (!may_serve(n, g)) {
+        catchup_hurry(n->replica, g->place.slot);
+        return false;
+    }
     if (!op_is_write(op->kind) && lacks_room(n, g->errand)) {
         g->waits_for = PARKED_FOR_ROOM;
         return false;
