@@ -13,7 +13,7 @@
 #define CATCHUP_HURRIED_BYTES_MAX (1024 * 1024)     /* the same, when somebody waits to read it */
 #define CATCHUP_IMAGE_BYTES_MAX   ((size_t)1 << 30) /* of one slot */
 #define CATCHUP_PARTS_BYTES_MAX   (4 * 1024 * 1024) /* of D in one frame */
-#define CATCHUP_FRONTIER          256 /* the last dots of an actor that tell other slots something */
+#define CATCHUP_FRONTIER          256  /* last dots of an actor that tell other slots something */
 #define CATCHUP_LEVEL_MS          3000 /* members not reached by then are not waited for at start */
 
 /* Appends the parts of this node's row. */
