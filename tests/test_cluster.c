@@ -27,10 +27,6 @@ static struct result put_many(struct net *net, unsigned i, int count, struct res
     return w;
 }
 
-static bool strike_off(struct net *net, unsigned by, unsigned whom) {
-    return node_view_remove(net->nodes[by], &net->configs[whom].self) == NODE_REMOVED;
-}
-
 static bool name_again(struct net *net, unsigned by, unsigned whom) {
     return node_view_add(net->nodes[by], &net->configs[whom].self) == PEERS_ADDED;
 }

@@ -5,10 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool sees(const struct net *net, unsigned i, unsigned other) {
-    return peer_in_view(peers_find(node_view(net->nodes[i]), &net->configs[other].self));
-}
-
 /* ---- What clients know ---- */
 
 static void a_write_says_what_it_met(void) {
@@ -63,13 +59,13 @@ static void who_learns_of_a_map_late_has_what_it_stands_for(void) {
     CHECK(node_ready(net.nodes[2]) && node_provisional(net.nodes[2]));
     set_cut(&net, 2, false);
     for (int steps = 0; node_map(net.nodes[2])->epoch == 1 && CHECK(steps < 10000); steps++) {
-        if (!step(&net)) net.now_ms += 10;
+        creep(&net);
     }
     for (int steps = 0; steps < 1000; steps++) {
         struct result r = submit(&net, 2, OP_GET, LAST, "", w.metadata);
         kit_note("%d steps after it has the map", steps);
         if (!CHECK(r.status == NODE_NOT_YET || r.status == NODE_FOUND)) break;
-        if (!step(&net)) net.now_ms += 10;
+        creep(&net);
     }
     kit_note("%s", "");
     check_value(&net, 2, LAST, w.metadata, "1");
@@ -92,7 +88,7 @@ static void a_waiver_does_not_jump_over_what_another_has(void) {
     CHECK(node_ready(net.nodes[0]) && node_provisional(net.nodes[0]));
     set_cut(&net, 0, false);
     for (int steps = 0; !sees(&net, 0, 1) && CHECK(steps < 1000); steps++) {
-        if (!step(&net)) net.now_ms += 10;
+        creep(&net);
     }
     net.cut[0][1] = true;
     CHECK_U64(store_live(node_store(net.nodes[0])), 0);
@@ -146,7 +142,7 @@ static void who_has_more_is_levelled_with_before_anybody_serves(void) {
     start(&net, 0);
     struct peer *third = peers_find(node_view(net.nodes[0]), &net.configs[2].self);
     for (int steps = 0; !peer_in_view(third) && CHECK(steps < 1000); steps++) {
-        if (!step(&net)) net.now_ms += 10;
+        creep(&net);
     }
     set_pair(&net, 0, 2, true); /* it is there, but its data do not come */
     set_pair(&net, 0, 1, false);
@@ -168,7 +164,7 @@ static void who_has_more_is_levelled_with_before_anybody_serves(void) {
             if (!node_ready(net.nodes[i])) continue;
             CHECK(submit(&net, i, OP_GET, LAST, "", "").status == NODE_FOUND);
         }
-        if (!step(&net)) net.now_ms += 10;
+        creep(&net);
     }
     check_level(&net);
     end(&net);
