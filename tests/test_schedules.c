@@ -127,6 +127,29 @@ static void a_gap_while_it_is_heard_again_starts_that_anew(void) {
 
 /* ---- Starts ---- */
 
+/* The other two die and begin with nothing; they have met when the first comes. Nobody may serve
+ * without what only the first has: `key`. */
+static void start_again_around_the_first(struct net *net, const char *key) {
+    CHECK(!node_ready(net->nodes[0]));
+    kill_node(net, 1);
+    kill_node(net, 2);
+    memset(net->cut, 0, sizeof net->cut);
+    pass(net, 50); /* it learns that they are gone */
+    set_cut(net, 0, true);
+    start(net, 1);
+    start(net, 2);
+    pass(net, 200);
+    CHECK(!node_ready(net->nodes[0]) && sees(net, 1, 2));
+    set_cut(net, 0, false);
+    for (uint64_t until = net->now_ms + 3000; net->now_ms < until; creep(net)) {
+        for (unsigned i = 0; i < 3; i++) {
+            if (!node_ready(net->nodes[i])) continue;
+            CHECK(submit(net, i, OP_GET, key, "", "").status == NODE_FOUND);
+        }
+    }
+    check_level(net);
+}
+
 /* One that has been told only a part of what there is restarts with all others: now it has more
  * than they. */
 static void who_has_more_is_levelled_with_before_anybody_serves(void) {
@@ -140,34 +163,56 @@ static void who_has_more_is_levelled_with_before_anybody_serves(void) {
     set_pair(&net, 1, 2, true);
     set_pair(&net, 0, 1, true);
     start(&net, 0);
-    struct peer *third = peers_find(node_view(net.nodes[0]), &net.configs[2].self);
-    for (int steps = 0; !peer_in_view(third) && CHECK(steps < 1000); steps++) {
+    while (!sees(&net, 0, 2))
         creep(&net);
-    }
     set_pair(&net, 0, 2, true); /* it is there, but its data do not come */
     set_pair(&net, 0, 1, false);
     pass(&net, 800);
-    CHECK(!node_ready(net.nodes[0]));
     CHECK_U64(store_live(node_store(net.nodes[0])), 51);
-    kill_node(&net, 1);
-    kill_node(&net, 2);
-    memset(net.cut, 0, sizeof net.cut);
-    pass(&net, 50); /* it learns that they are gone */
-    set_cut(&net, 0, true);
-    start(&net, 1);
-    start(&net, 2);
-    pass(&net, 200);
-    CHECK(!node_ready(net.nodes[0]) && sees(&net, 1, 2));
-    set_cut(&net, 0, false); /* they have met when it comes */
-    for (uint64_t until = net.now_ms + 3000; net.now_ms < until;) {
-        for (unsigned i = 0; i < 3; i++) {
-            if (!node_ready(net.nodes[i])) continue;
-            CHECK(submit(&net, i, OP_GET, LAST, "", "").status == NODE_FOUND);
-        }
-        creep(&net);
-    }
-    check_level(&net);
+    start_again_around_the_first(&net, LAST);
     end(&net);
+}
+
+/* It has got a write as that was made, and has asked for nothing yet, so it has no base either. */
+static void who_has_a_single_write_is_levelled_with_before_anybody_serves(void) {
+    struct net net = begin_ready(3);
+    restart(&net, 0);
+    while (!sees(&net, 0, 1) || !sees(&net, 1, 0))
+        creep(&net);
+    set_mute(&net, 0, true);
+    CHECK(put(&net, 1, "k", "1", "").status == NODE_CREATED);
+    CHECK_U64(store_live(node_store(net.nodes[0])), 1);
+    CHECK_U64(node_replica_stats(net.nodes[0])->images_taken, 0);
+    start_again_around_the_first(&net, "k");
+    end(&net);
+}
+
+/* The third restarts. What one of the others wrote with it the fast one has not got yet, and all
+ * that the fast one has the third gets first. */
+static void check_ready_with_what_the_slow_one_has(unsigned fast, unsigned slow) {
+    struct net net = begin_ready(3);
+    put(&net, fast, "of both", "1", "");
+    net.cut[slow][fast] = true;
+    struct result w = put(&net, slow, "k", "1", "");
+    CHECK(w.status == NODE_CREATED);
+    restart(&net, 2);
+    while (!sees(&net, 2, fast) || !sees(&net, 2, slow))
+        creep(&net);
+    net.cut[slow][2] = true;
+    pass(&net, 700);
+    CHECK_U64(store_live(node_store(net.nodes[2])), 1);
+    CHECK(!node_ready(net.nodes[2]));
+    net.cut[slow][2] = false;
+    while (!node_ready(net.nodes[2]) && CHECK(sees(&net, 2, slow)))
+        creep(&net);
+    kill_node(&net, slow); /* with what nobody else might have */
+    check_value(&net, 2, "k", w.metadata, "1");
+    end(&net);
+}
+
+static void who_restarts_gets_what_each_of_the_others_has_before_it_serves(void) {
+    check_ready_with_what_the_slow_one_has(0, 1);
+    check_ready_with_what_the_slow_one_has(1, 0);
 }
 
 int main(void) {
@@ -176,5 +221,7 @@ int main(void) {
     RUN(a_waiver_does_not_jump_over_what_another_has);
     RUN(a_gap_while_it_is_heard_again_starts_that_anew);
     RUN(who_has_more_is_levelled_with_before_anybody_serves);
+    RUN(who_has_a_single_write_is_levelled_with_before_anybody_serves);
+    RUN(who_restarts_gets_what_each_of_the_others_has_before_it_serves);
     return kit_finish();
 }
