@@ -250,6 +250,13 @@ bool keeps(const struct net *net, unsigned i, const char *key) {
     return node_slot_clock(net->nodes[i], shard_slot(slice_of(key))) != NULL;
 }
 
+void creep_until_met(struct net *net, unsigned a, unsigned b) {
+    for (int steps = 0; CHECK(steps < 1000); steps++) {
+        if (sees(net, a, b) && sees(net, b, a)) return;
+        creep(net);
+    }
+}
+
 unsigned listed_count(const struct net *net, unsigned i) {
     return peers_listed_count(node_view(net->nodes[i]));
 }
