@@ -122,6 +122,17 @@ static struct key key_of_both(const struct net *net, unsigned a, unsigned b) {
     return key;
 }
 
+/* For so long clients that have seen nothing read at node i: they find that, or wait. */
+static void watch(struct net *net, unsigned i, const char *key, const char *want, uint64_t ms) {
+    for (uint64_t until = net->now_ms + ms; net->now_ms < until; creep(net)) {
+        struct result r = submit(net, i, OP_GET, key, "", "");
+        if (!r.is_answered) r = take(net, i);
+        if (!r.is_answered || r.status == NODE_CANNOT_FORWARD) continue;
+        CHECK(r.status == NODE_FOUND);
+        CHECK_TEXT(slice_of(r.value), want);
+    }
+}
+
 /* ---- Writes while the map changes ---- */
 
 static void who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy(void) {
@@ -161,6 +172,26 @@ static void a_change_of_group_waits_for_second_copies(void) {
     pass(&net, 500);
     CHECK(take(&net, 0).is_answered);
     CHECK_U64(node_map(net.nodes[0])->id, node_map(net.nodes[1])->id);
+    end(&net);
+}
+
+/* One of the two that are to have a key dies before it has got it. */
+static void residue_stays_until_two_owners_have_it(void) {
+    struct net net = begin_shards(4, 1);
+    struct result w = put_some(&net, 0, "1");
+    propose_shards(&net, 0, 2);
+    kill_node(&net, 3);
+    pass(&net, 2000);
+    struct key key = key_of_both(&net, 1, 1);
+    check_value(&net, 1, key.text, w.metadata, "1");
+    kill_node(&net, 1);
+    pass(&net, 500);
+    start(&net, 1);
+    start(&net, 3);
+    pass(&net, 4000);
+    check_value(&net, 1, key.text, w.metadata, "1");
+    check_value(&net, 3, key.text, w.metadata, "1");
+    CHECK(!keeps(&net, 0, key.text));
     end(&net);
 }
 
@@ -218,15 +249,76 @@ static void base_that_was_asked_for_under_an_older_map_does_not_count(void) {
     propose_shards(&net, 0, 1);
     CHECK_U64(node_map(net.nodes[0])->epoch, 3);
     net.cut[1][0] = false;
-    for (uint64_t until = net.now_ms + 300; net.now_ms < until; creep(&net)) {
-        struct result r = submit(&net, 0, OP_GET, key.text, "", "");
-        if (!r.is_answered) r = take(&net, 0);
-        if (r.is_answered && r.status == NODE_FOUND) CHECK_TEXT(slice_of(r.value), "2");
-    }
+    watch(&net, 0, key.text, "2", 300);
     CHECK(node_replica_stats(net.nodes[0])->images_taken > 0);
     memset(net.cut, 0, sizeof net.cut);
     pass(&net, 3000);
     check_value(&net, 0, key.text, "", "2");
+    end(&net);
+}
+
+/* The first proposes a map and asks the second, which has not heard of it and writes on. */
+static void who_lives_by_a_smaller_map_gives_no_base(void) {
+    struct net net = begin_shards(4, 2);
+    struct key key = key_of_both(&net, 1, 3);
+    put(&net, 1, key.text, "1", "");
+    pass(&net, 500);
+    set_mute(&net, 0, true);
+    propose_shards(&net, 0, 1);
+    uint64_t pulls = node_replica_stats(net.nodes[0])->pulls;
+    while (node_replica_stats(net.nodes[0])->pulls == pulls && CHECK(sees(&net, 0, 1)))
+        creep(&net);
+    net.cut[0][1] = net.cut[0][3] = false;
+    step(&net);
+    set_mute(&net, 0, true);
+    turn(&net);
+    CHECK(node_replica_stats(net.nodes[0])->images_taken > 0);
+    CHECK_U64(node_map(net.nodes[1])->epoch, 1);
+    CHECK(put(&net, 1, key.text, "2", "").status == NODE_REPLACED);
+    watch(&net, 0, key.text, "2", 300);
+    set_mute(&net, 0, false);
+    pass(&net, 1000);
+    check_value(&net, 0, key.text, "", "2");
+    end(&net);
+}
+
+/* The third is left out, and comes back: what was written meanwhile all members have. */
+static void who_was_no_member_for_a_while_has_no_base_of_its_own(void) {
+    struct answer a;
+    struct net net = begin_shards(3, 1);
+    put(&net, 0, "k", "1", "");
+    CHECK(strike_off(&net, 0, 2));
+    pass(&net, 500);
+    CHECK(node_shard(net.nodes[2]) == SHARD_NONE && keeps(&net, 2, "k"));
+    CHECK(put(&net, 0, "k", "2", "").status == NODE_REPLACED);
+    pass(&net, 500);
+    CHECK(node_view_add(net.nodes[0], &net.configs[2].self) == PEERS_ADDED);
+    node_add_member(net.nodes[0], 77, 0, &net.configs[2].self, &a);
+    node_cancel(net.nodes[0], 77);
+    watch(&net, 2, "k", "2", 1000);
+    check_value(&net, 2, "k", "", "2");
+    end(&net);
+}
+
+/* The second would begin its group with nothing, though its former process has written there. The
+ * first has the rest of the base, as residue, and would believe it; the fourth is slow. */
+static void who_restarts_does_not_begin_a_group_that_it_is_told_of(void) {
+    struct net net = begin_shards(4, 1);
+    set_pair(&net, 0, 3, true);
+    pass(&net, 1500);
+    propose_shards(&net, 1, 2);
+    pass(&net, 500);
+    struct key key = key_of_both(&net, 1, 3);
+    put(&net, 1, key.text, "1", "");
+    CHECK(keeps(&net, 0, key.text) && !owns(&net, 0, key.text));
+    set_mute(&net, 3, true);
+    restart(&net, 1);
+    propose_shards(&net, 0, 1);
+    watch(&net, 0, key.text, "1", 700);
+    memset(net.cut, 0, sizeof net.cut);
+    pass(&net, 4000);
+    for (unsigned i = 0; i < 3; i++) /* the fourth stands by */
+        check_value(&net, i, key.text, "", "1");
     end(&net);
 }
 
@@ -241,7 +333,9 @@ static void what_died_with_all_its_members_begins_anew_when_they_are_struck_off(
     pass(&net, 500);
     propose_shards(&net, 0, 1);
     pass(&net, 1000);
-    CHECK(get(&net, 0, lost.text, w.metadata).status == NODE_CANNOT_FORWARD); /* it may be there */
+    /* It may be there: nobody can tell. */
+    CHECK(get(&net, 0, lost.text, w.metadata).status == NODE_CANNOT_FORWARD);
+    CHECK(ask(&net, 0, OP_DELETE, lost.text, "", w.metadata).status == NODE_CANNOT_FORWARD);
     check_value(&net, 0, kept.text, w.metadata, "1");
     CHECK(strike_off(&net, 0, 1));
     pass(&net, 1000);
@@ -258,8 +352,12 @@ int main(void) {
     RUN(all_keys_move_and_nothing_else_changes);
     RUN(who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy);
     RUN(a_change_of_group_waits_for_second_copies);
+    RUN(residue_stays_until_two_owners_have_it);
     RUN(residue_stays_while_somebody_lives_by_a_smaller_map);
     RUN(base_that_was_asked_for_under_an_older_map_does_not_count);
+    RUN(who_lives_by_a_smaller_map_gives_no_base);
+    RUN(who_was_no_member_for_a_while_has_no_base_of_its_own);
+    RUN(who_restarts_does_not_begin_a_group_that_it_is_told_of);
     RUN(what_died_with_all_its_members_begins_anew_when_they_are_struck_off);
     return kit_finish();
 }
