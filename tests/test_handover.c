@@ -282,9 +282,16 @@ static void who_lives_by_a_smaller_map_gives_no_base(void) {
     end(&net);
 }
 
+/* Node i had struck it off; now it is a member again. */
+static void take_back_in(struct net *net, unsigned i, unsigned whom) {
+    struct answer a;
+    CHECK(node_view_add(net->nodes[i], &net->configs[whom].self) == PEERS_ADDED);
+    node_add_member(net->nodes[i], 77, 0, &net->configs[whom].self, &a);
+    node_cancel(net->nodes[i], 77);
+}
+
 /* The third is left out, and comes back: what was written meanwhile all members have. */
 static void who_was_no_member_for_a_while_has_no_base_of_its_own(void) {
-    struct answer a;
     struct net net = begin_shards(3, 1);
     put(&net, 0, "k", "1", "");
     CHECK(strike_off(&net, 0, 2));
@@ -292,9 +299,29 @@ static void who_was_no_member_for_a_while_has_no_base_of_its_own(void) {
     CHECK(node_shard(net.nodes[2]) == SHARD_NONE && keeps(&net, 2, "k"));
     CHECK(put(&net, 0, "k", "2", "").status == NODE_REPLACED);
     pass(&net, 500);
-    CHECK(node_view_add(net.nodes[0], &net.configs[2].self) == PEERS_ADDED);
-    node_add_member(net.nodes[0], 77, 0, &net.configs[2].self, &a);
-    node_cancel(net.nodes[0], 77);
+    take_back_in(&net, 0, 2);
+    watch(&net, 2, "k", "2", 1000);
+    check_value(&net, 2, "k", "", "2");
+    end(&net);
+}
+
+/* It hears of both maps at once, of the later one first. */
+static void who_did_not_notice_that_it_was_no_member_has_none_either(void) {
+    struct net net = begin_shards(3, 1);
+    put(&net, 0, "k", "1", "");
+    set_deaf(&net, 2, true);
+    CHECK(strike_off(&net, 0, 2));
+    pass(&net, 300);
+    CHECK(put(&net, 0, "k", "2", "").status == NODE_REPLACED);
+    take_back_in(&net, 0, 2);
+    pass(&net, 300);
+    CHECK_U64(node_map(net.nodes[2])->epoch, 1);
+    break_links(&net, 0, 2);
+    break_links(&net, 1, 2);
+    set_deaf(&net, 2, false);
+    for (int steps = 0; node_map(net.nodes[2])->epoch < 3 && CHECK(steps < 1000); steps++)
+        creep(&net);
+    CHECK_U64(node_slot_clock(net.nodes[2], shard_slot(SLICE("k")))->dots[0].n, 1);
     watch(&net, 2, "k", "2", 1000);
     check_value(&net, 2, "k", "", "2");
     end(&net);
@@ -357,6 +384,7 @@ int main(void) {
     RUN(base_that_was_asked_for_under_an_older_map_does_not_count);
     RUN(who_lives_by_a_smaller_map_gives_no_base);
     RUN(who_was_no_member_for_a_while_has_no_base_of_its_own);
+    RUN(who_did_not_notice_that_it_was_no_member_has_none_either);
     RUN(who_restarts_does_not_begin_a_group_that_it_is_told_of);
     RUN(what_died_with_all_its_members_begins_anew_when_they_are_struck_off);
     return kit_finish();
