@@ -49,6 +49,7 @@ void handover_learn(struct replica *r, const struct map *m) {
     }
     if (maps_is_past(r->maps, m)) demote(r, m);
     r->base_moved = true;
+    handover_judge(r); /* now: who asks in this turn must not be answered as before */
 }
 
 void handover_adopt(struct replica *r, const struct map *before) {
