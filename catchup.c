@@ -441,11 +441,18 @@ static void judge_provisional(struct replica *r) {
     r->provisional = false;
 }
 
+static bool has_slots(const struct replica *r, const struct row *row) {
+    uint32_t first = slots_next(&r->slots, 0);
+    return first < SHARD_SLOTS && row_part(row, first) != NULL;
+}
+
 bool catchup_on_row(struct replica *r, struct peer *from, struct slice body) {
+    bool had_slots = has_slots(r, &from->row);
     bool lagged = from->row.is_heard && lacks(r, &from->row);
     uint64_t total = from->row.total;
     if (!row_read(&from->row, body, r->actors)) return false;
     replica_note_row(r, from);
+    if (!had_slots && has_slots(r, &from->row)) from->is_fed = false; /* it had no place for them */
     if (!peer_in_view(from)) return true;
     bool moves = from->row.total != total && from->owes_since_ms != UINT64_MAX;
     if (moves)
@@ -490,7 +497,7 @@ static bool is_quorate(const struct replica *r) {
         bool counts = peer_in_view(p) && row->synced && row->settled && row->map_id == r->map_id;
         if (!counts || !has_heard_all(r, row)) return false;
     }
-    return r->synced && r->settled;
+    return r->synced && r->settled && !peers_keep_out_the_living(r->peers);
 }
 
 /* Nobody has the dot, nor any before it that is not here. */

@@ -464,7 +464,9 @@ const struct peers *node_view(const struct node *n) {
 
 enum peers_added node_view_add(struct node *n, const struct address *address) {
     enum peers_added added = peers_add(&n->cluster.peers, address, false);
-    if (added == PEERS_ADDED) notes_put(&n->cluster.notes, "view: in, by request: ", address);
+    if (added != PEERS_ADDED) return added;
+    notes_put(&n->cluster.notes, "view: in, by request: ", address);
+    cluster_pardon(&n->cluster, address);
     return added;
 }
 
@@ -483,14 +485,19 @@ static bool is_last_member(const struct node *n, const struct address *address) 
     return others == 0 || (live == 0 && p != NULL && peer_in_view(p));
 }
 
+static bool may_be_removed(const struct node *n, const struct peer *p) {
+    return p->state != PEER_SELF && !is_last_member(n, &p->address) &&
+           !handover_is_only_source(n->replica, p);
+}
+
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
     const struct peer *p = peers_find(&n->cluster.peers, address);
-    bool known = p != NULL && (peer_is_listed(&n->cluster.peers, p) ||
-                               map_has_node(n->cluster.maps.map, address));
+    bool known =
+        p != NULL && (peer_is_listed(&n->cluster.peers, p) ||
+                      (n->cluster.maps.is_decided && map_has_node(n->cluster.maps.map, address)));
     if (!known || p->state == PEER_STRUCK) return NODE_REMOVED_UNKNOWN;
-    if (p->state == PEER_SELF || is_last_member(n, address)) return NODE_REMOVED_LAST_MEMBER;
+    if (!may_be_removed(n, p)) return NODE_REMOVED_LAST_MEMBER;
     cluster_remove(&n->cluster, address);
-    notes_put(&n->cluster.notes, "view: out, by request: ", address);
     return NODE_REMOVED;
 }
 
