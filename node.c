@@ -34,7 +34,7 @@ struct node {
     struct cluster cluster;
     struct replica *replica; /* the cluster's */
     uint64_t memory_bytes_max;
-    uint32_t park_ms;
+    uint32_t park_ms, peer_port_offset;
     uint64_t now_ms, wall_ms; /* as the shell last said */
 
     struct parked *parked, **parked_end; /* oldest first */
@@ -72,6 +72,7 @@ struct node *node_create(const struct node_config *config, uint64_t now_ms, uint
     n->replica = &n->cluster.replica;
     n->memory_bytes_max = config->memory_bytes_max;
     n->park_ms = config->park_ms;
+    n->peer_port_offset = config->peer_port_offset;
     n->now_ms = now_ms;
     n->wall_ms = wall_ms;
     n->parked_end = &n->parked;
@@ -462,6 +463,10 @@ const struct peers *node_view(const struct node *n) {
     return &n->cluster.peers;
 }
 
+bool node_has_peer_port(const struct node *n, const struct address *address) {
+    return address->port + n->peer_port_offset <= UINT16_MAX;
+}
+
 enum peers_added node_view_add(struct node *n, const struct address *address) {
     enum peers_added added = peers_add(&n->cluster.peers, address, false);
     if (added != PEERS_ADDED) return added;
@@ -486,8 +491,7 @@ static bool is_last_member(const struct node *n, const struct address *address) 
 }
 
 static bool may_be_removed(const struct node *n, const struct peer *p) {
-    return p->state != PEER_SELF && !is_last_member(n, &p->address) &&
-           !handover_is_only_source(n->replica, p);
+    return !is_last_member(n, &p->address) && !handover_is_only_source(n->replica, p);
 }
 
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
@@ -496,7 +500,8 @@ enum node_removed node_view_remove(struct node *n, const struct address *address
         p != NULL && (peer_is_listed(&n->cluster.peers, p) ||
                       (n->cluster.maps.is_decided && map_has_node(n->cluster.maps.map, address)));
     if (!known || p->state == PEER_STRUCK) return NODE_REMOVED_UNKNOWN;
-    if (!may_be_removed(n, p)) return NODE_REMOVED_LAST_MEMBER;
+    if (p->state == PEER_SELF) return NODE_REMOVED_SELF;
+    if (!may_be_removed(n, p)) return NODE_REMOVED_LAST;
     cluster_remove(&n->cluster, address);
     return NODE_REMOVED;
 }

@@ -609,7 +609,7 @@ static void the_last_member_with_the_data_is_not_struck_off(void) {
            !peer_in_view(peers_find(node_view(net.nodes[1]), &net.configs[0].self)))
         step(&net);
     CHECK(!node_ready(net.nodes[1]) && !node_ready(net.nodes[2]));
-    CHECK(node_view_remove(net.nodes[1], &net.configs[0].self) == NODE_REMOVED_LAST_MEMBER);
+    CHECK(node_view_remove(net.nodes[1], &net.configs[0].self) == NODE_REMOVED_LAST);
     pass(&net, 500);
     CHECK(node_ready(net.nodes[1]) && strike_off(&net, 1, 0));
     pass(&net, 500);
