@@ -167,14 +167,14 @@ MUTANTS = [
      "        send_to(r, p, kept_frame(u->write));\n",
      ""),
     ("acknowledgements are not told again on a new link", "broadcast.c",
-     "    p->is_fed_whole = p->holds;\n    p->ack_told = 0;\n",
-     "    p->is_fed_whole = p->holds;\n"),
-    ("who began before it held the group is not fed again", "broadcast.c",
-     "else if ((!p->is_fed || (p->holds && !p->is_fed_whole)) && peer_output(p) != NULL)",
+     "    p->is_fed_whole = p->has_slots;\n    p->ack_told = 0;\n",
+     "    p->is_fed_whole = p->has_slots;\n"),
+    ("who began before it had the slots is not fed again", "broadcast.c",
+     "else if ((!p->is_fed || (p->has_slots && !p->is_fed_whole)) && peer_output(p) != NULL)",
      "else if (!p->is_fed && peer_output(p) != NULL)", 620),
     ("who has acknowledged before is not fed on its return", "broadcast.c",
-     "else if ((!p->is_fed || (p->holds && !p->is_fed_whole)) && peer_output(p) != NULL)",
-     "else if ((!p->is_fed || (p->holds && !p->is_fed_whole)) && peer_output(p) != NULL &&\n"
+     "else if ((!p->is_fed || (p->has_slots && !p->is_fed_whole)) && peer_output(p) != NULL)",
+     "else if ((!p->is_fed || (p->has_slots && !p->is_fed_whole)) && peer_output(p) != NULL &&\n"
      "                 p->acked == 0)"),
     ("own writes that come back are not delivered", "broadcast.c",
      "        if (in.dot.n > r->assigned) return false;\n"

@@ -72,24 +72,6 @@ static void dial(struct net *net, unsigned from, const struct link_order *order)
     node_link_connected(net->nodes[from], order->link);
 }
 
-static void obey(struct net *net, unsigned i) {
-    struct link_order order;
-    while (node_take_order(net->nodes[i], &order)) {
-        if (order.kind == LINK_DIAL) {
-            dial(net, i, &order);
-            continue;
-        }
-        for (unsigned w = 0; w < net->wire_count; w++) {
-            for (int end = 0; end < 2; end++) {
-                if (net->wires[w].ends[end] != order.link) continue;
-                net->wires[w].ends[end] = NULL;
-                buffer_free(&net->wires[w].arrived[end]);
-                break_end(net, &net->wires[w], !end, false);
-            }
-        }
-    }
-}
-
 /* Moves what is to be sent; true if anything moved. */
 static bool move(struct net *net, struct wire *w, int end) {
     if (w->ends[end] == NULL || w->ends[!end] == NULL) return false;
@@ -105,6 +87,25 @@ static bool move(struct net *net, struct wire *w, int end) {
     memmove(in->at, in->at + taken, in->len - taken);
     in->len -= taken;
     return true;
+}
+
+static void obey(struct net *net, unsigned i) {
+    struct link_order order;
+    while (node_take_order(net->nodes[i], &order)) {
+        if (order.kind == LINK_DIAL) {
+            dial(net, i, &order);
+            continue;
+        }
+        for (unsigned w = 0; w < net->wire_count; w++) {
+            for (int end = 0; end < 2; end++) {
+                if (net->wires[w].ends[end] != order.link) continue;
+                move(net, &net->wires[w], end); /* its last word */
+                net->wires[w].ends[end] = NULL;
+                buffer_free(&net->wires[w].arrived[end]);
+                break_end(net, &net->wires[w], !end, false);
+            }
+        }
+    }
 }
 
 bool step(struct net *net) {

@@ -300,7 +300,7 @@ static void who_was_no_member_for_a_while_has_no_base_of_its_own(void) {
     CHECK(put(&net, 0, "k", "2", "").status == NODE_REPLACED);
     pass(&net, 500);
     take_back_in(&net, 0, 2);
-    watch(&net, 2, "k", "2", 1000);
+    watch(&net, 2, "k", "2", 5000);
     check_value(&net, 2, "k", "", "2");
     end(&net);
 }
@@ -322,7 +322,7 @@ static void who_did_not_notice_that_it_was_no_member_has_none_either(void) {
     for (int steps = 0; node_map(net.nodes[2])->epoch < 3 && CHECK(steps < 1000); steps++)
         creep(&net);
     CHECK_U64(node_slot_clock(net.nodes[2], shard_slot(SLICE("k")))->dots[0].n, 1);
-    watch(&net, 2, "k", "2", 1000);
+    watch(&net, 2, "k", "2", 5000);
     check_value(&net, 2, "k", "", "2");
     end(&net);
 }
