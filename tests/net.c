@@ -332,6 +332,13 @@ void break_links(struct net *net, unsigned a, unsigned b) {
     }
 }
 
+unsigned entries_of(const char *metadata) {
+    unsigned entries = 0;
+    for (const char *at = metadata; *at != '\0'; at++)
+        entries += *at == '#';
+    return entries;
+}
+
 void check_value(struct net *net, unsigned i, const char *key, const char *metadata,
                  const char *want) {
     struct result r = get(net, i, key, metadata);

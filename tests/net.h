@@ -94,6 +94,7 @@ bool keeps(const struct net *net, unsigned i, const char *key); /* its slot, own
 
 unsigned listed_count(const struct net *net, unsigned i); /* whom node i counts as present */
 unsigned mapped_count(const struct net *net, unsigned i); /* members by its map */
+unsigned entries_of(const char *metadata);                /* actors that it names */
 
 void check_value(struct net *net, unsigned i, const char *key, const char *metadata,
                  const char *want);
