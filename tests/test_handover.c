@@ -76,26 +76,6 @@ static void check_settled(struct net *net) {
     CHECK_U64(live, KEYS * 60);
 }
 
-/* ---- Stories ---- */
-
-static void all_keys_move_and_nothing_else_changes(void) {
-    static const uint32_t counts[] = {3, 2, 1, 3, 2};
-    struct net net = begin_shards(6, 2);
-    struct result w = put_keys(&net, "1", (struct result){0});
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        char value[8];
-        kit_note("to %u shards", counts[i]);
-        reshard(&net, (unsigned)i, counts[i]);
-        pass(&net, 500);
-        check_settled(&net);
-        snprintf(value, sizeof value, "%zu", i + 1);
-        check_keys(&net, w.metadata, value);
-        snprintf(value, sizeof value, "%zu", i + 2);
-        w = put_keys(&net, value, w);
-    }
-    end(&net);
-}
-
 /* "key0" to "key19", before there is any handover; the last of the answers. */
 static struct result put_some(struct net *net, unsigned i, const char *value) {
     struct result w = {0};
@@ -118,7 +98,7 @@ static struct key key_of_both(const struct net *net, unsigned a, unsigned b) {
         snprintf(key.text, sizeof key.text, "key%d", k);
         if (owns(net, a, key.text) && owns(net, b, key.text)) return key;
     }
-    CHECK(!"one of them");
+    CHECK(!"none of them");
     return key;
 }
 
@@ -131,6 +111,33 @@ static void watch(struct net *net, unsigned i, const char *key, const char *want
         CHECK(r.status == NODE_FOUND);
         CHECK_TEXT(slice_of(r.value), want);
     }
+}
+
+/* Until node i, which sees the other, has asked somebody for what it lacks. */
+static void creep_until_pull(struct net *net, unsigned i, unsigned other) {
+    uint64_t pulls = node_replica_stats(net->nodes[i])->pulls;
+    while (node_replica_stats(net->nodes[i])->pulls == pulls && CHECK(sees(net, i, other)))
+        creep(net);
+}
+
+/* ---- From one number of shards to another ---- */
+
+static void all_keys_move_and_nothing_else_changes(void) {
+    static const uint32_t counts[] = {3, 2, 1, 3, 2};
+    struct net net = begin_shards(6, 2);
+    struct result w = put_keys(&net, "1", (struct result){0});
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        char value[8];
+        kit_note("to %u shards", counts[i]);
+        reshard(&net, (unsigned)i, counts[i]);
+        pass(&net, 500);
+        check_settled(&net);
+        snprintf(value, sizeof value, "%zu", i + 1);
+        check_keys(&net, w.metadata, value);
+        snprintf(value, sizeof value, "%zu", i + 2);
+        w = put_keys(&net, value, w);
+    }
+    end(&net);
 }
 
 /* ---- Writes while the map changes ---- */
@@ -207,7 +214,7 @@ static void residue_stays_while_somebody_lives_by_a_smaller_map(void) {
     struct key key = key_of_both(&net, 0, 4);
     CHECK(!owns(&net, 2, key.text) && keeps(&net, 2, key.text));
     kill_node(&net, 4);
-    set_pair(&net, 0, 4, false);
+    set_pair(&net, 0, 4, false); /* so that it learns that at once */
     net.cut[2][0] = false;
     turn(&net);
     CHECK(sees(&net, 0, 2) && !sees(&net, 0, 4) && owns(&net, 0, key.text));
@@ -237,9 +244,7 @@ static void base_that_was_asked_for_under_an_older_map_does_not_count(void) {
     propose_shards(&net, 1, 2);
     turn(&net);
     net.cut[1][0] = false;
-    uint64_t pulls = node_replica_stats(net.nodes[0])->pulls;
-    while (node_replica_stats(net.nodes[0])->pulls == pulls && CHECK(sees(&net, 0, 2)))
-        creep(&net);
+    creep_until_pull(&net, 0, 2);
     net.cut[1][0] = true;
     turn(&net);
     struct key key = key_of_both(&net, 1, 3);
@@ -265,9 +270,7 @@ static void who_lives_by_a_smaller_map_gives_no_base(void) {
     pass(&net, 500);
     set_mute(&net, 0, true);
     propose_shards(&net, 0, 1);
-    uint64_t pulls = node_replica_stats(net.nodes[0])->pulls;
-    while (node_replica_stats(net.nodes[0])->pulls == pulls && CHECK(sees(&net, 0, 1)))
-        creep(&net);
+    creep_until_pull(&net, 0, 1);
     net.cut[0][1] = net.cut[0][3] = false;
     step(&net);
     set_mute(&net, 0, true);
