@@ -37,14 +37,6 @@ static void check_everywhere(struct net *net, const char *key, const char *metad
         check_value(net, i, key, metadata, want);
 }
 
-/* Actors that the metadata name. */
-static unsigned entries_of(const char *metadata) {
-    unsigned entries = 0;
-    for (const char *at = metadata; *at != '\0'; at++)
-        entries += *at == '#';
-    return entries;
-}
-
 /* ---- The usual life ---- */
 
 static void a_write_reaches_all_members(void) {
