@@ -543,6 +543,8 @@ static void waive_for_held(struct replica *r) {
 /* ---- Turns ---- */
 
 void catchup_tick(struct replica *r) {
+    bool gone = r->pull_from != NULL && !peer_in_view(r->pull_from);
+    if (gone) r->pull_from = NULL; /* it may be forgotten, long after this */
     if (!r->synced) judge_synced(r);
     if (r->provisional) judge_provisional(r);
     if (r->synced) waive_for_held(r);

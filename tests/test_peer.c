@@ -648,6 +648,24 @@ static void a_late_turn_gives_up_no_dial_and_no_node(void) {
 
 /* ---- A full list ---- */
 
+/* Or else so many that come and go would leave no room for any other. */
+static void a_node_in_no_map_is_forgotten_long_after_it_was_heard(void) {
+    struct node_config config = kit_node_config();
+    config.shard_count = 1;
+    struct far f = begin_with(config);
+    call(&f, BOOT);
+    tick(&f, PEER_TICK_MS);
+    answer(&f, BOOT);
+    send_row(&f, WIRE_ROW_HEARS_YOU);
+    CHECK(in_view(&f));
+    pass(&f, PEER_STRANGER_MS - PEER_TICK_MS);
+    CHECK(is_in(&f, PEER_DOWN));
+    pass(&f, 2 * PEER_TICK_MS);
+    CHECK(peers_find(node_view(f.n), &f.address) == NULL);
+    CHECK_U64(node_view(f.n)->count, 1);
+    end(&f);
+}
+
 static void a_map_names_members_though_the_list_of_nodes_is_full(void) {
     struct far f = begin_met();
     send_row(&f, WIRE_ROW_HEARS_YOU);
@@ -824,6 +842,7 @@ int main(void) {
     RUN(a_late_turn_forgives_silence);
     RUN(a_late_turn_does_not_end_a_probation);
     RUN(a_late_turn_gives_up_no_dial_and_no_node);
+    RUN(a_node_in_no_map_is_forgotten_long_after_it_was_heard);
     RUN(a_map_names_members_though_the_list_of_nodes_is_full);
     RUN(links_may_end_at_any_moment);
     return kit_finish();
