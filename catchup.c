@@ -587,6 +587,8 @@ static void waive_for_held(struct replica *r) {
 /* ---- Turns ---- */
 
 void catchup_tick(struct replica *r) {
+    bool gone = r->pull_from != NULL && !peer_in_view(r->pull_from);
+    if (gone) r->pull_from = NULL; /* it may be forgotten, long after this */
     r->hurried = (struct slots){0};
     if (!r->synced) judge_synced(r);
     if (r->provisional) judge_provisional(r);

@@ -18,8 +18,10 @@ static bool reshard_step(struct cluster *c, struct change *ch, enum node_status 
         if (!cluster_may_propose(c)) return false;
         ch->map_id = cluster_propose_reshard(c, ch->shard_count);
     }
+    *status = NODE_TOO_MANY_CHANGES; /* there was no room for the map */
     const struct map *asked = maps_find(ms, ch->map_id);
-    if (asked == NULL || !maps_is_past(ms, asked)) return false;
+    if (asked == NULL) return true;
+    if (!maps_is_past(ms, asked)) return false;
     *status = NODE_SUPERSEDED;
     if (ms->map->shard_count != ch->shard_count) return true;
     *status = NODE_RESHARDED;
@@ -39,6 +41,10 @@ static bool join_step(struct cluster *c, struct change *ch, enum node_status *st
     if (now != SHARD_NONE && now != ch->shard) return true;
     *status = NODE_JOINED;
     if (now == ch->shard && ch->map_id == 0) return true; /* it was there before */
+    if (now == SHARD_NONE && c->maps.count == MAPS_MAX) {
+        *status = NODE_TOO_MANY_CHANGES;
+        return true;
+    }
     if (now == SHARD_NONE && cluster_may_propose(c)) {
         cluster_propose_member(c, &ch->node, ch->shard);
         ch->map_id = c->maps.map->id;

@@ -87,10 +87,21 @@ static void try_adopt(struct cluster *c) {
     notes_put(&c->notes, "map: adopted a later one", NULL);
 }
 
+/* What is full stays full until this process ends, and peers go on offering more. */
+static void note_full(struct cluster *c, const char *what) {
+    if (c->full_noted_ms > c->peers.now_ms) return;
+    c->full_noted_ms = c->peers.now_ms + CLUSTER_FULL_NOTE_MS;
+    notes_put(&c->notes, what, NULL);
+}
+
 /* Takes m. */
 static void learn_map(struct cluster *c, struct map *m) {
     struct maps *ms = &c->maps;
-    if (maps_find(ms, m->id) != NULL || ms->count == MAPS_MAX) {
+    bool known = maps_find(ms, m->id) != NULL;
+    if (!known && ms->count == MAPS_MAX) {
+        note_full(c, "map: too many maps are known; no more are taken until this node restarts");
+    }
+    if (known || ms->count == MAPS_MAX) {
         map_free(m);
         return;
     }
@@ -469,7 +480,10 @@ static bool on_actor(struct cluster *c, struct peer *from, struct slice body) {
     struct wire_actor m;
     if (!wire_read_actor(body, &m)) return false;
     bool known = actors_find_id(c->actors, m.id) != ACTOR_NONE;
-    if (!known && actors_count(c->actors) >= CLUSTER_ACTORS_MAX) return false;
+    if (!known && actors_count(c->actors) >= CLUSTER_ACTORS_MAX) {
+        note_full(c, "peer: too many sources of writes are known; no more are taken");
+        return false;
+    }
     judge_actor(c, from, actors_learn(c->actors, m.id, &m.node, m.boot, m.group));
     c->replica.progress++; /* somebody may wait for it */
     return true;

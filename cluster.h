@@ -13,9 +13,10 @@
 #include "catchup.h"
 #include "handover.h"
 
-#define CLUSTER_ASK_MS      1000  /* a map of somebody else is waited for at start */
-#define CLUSTER_ACTORS_MAX  65536 /* that peers may introduce */
-#define CLUSTER_OVER_ACTORS 32    /* of past boots in D before a first map is replaced */
+#define CLUSTER_ASK_MS       1000  /* a map of somebody else is waited for at start */
+#define CLUSTER_FULL_NOTE_MS 60000 /* a table that is full is noted this often */
+#define CLUSTER_ACTORS_MAX   65536 /* that peers may introduce */
+#define CLUSTER_OVER_ACTORS  32    /* of past boots in D before a first map is replaced */
 
 struct cluster_config {
     struct address self;
@@ -38,6 +39,7 @@ struct cluster {
     uint64_t started_ms;
     bool is_late; /* this process was stopped before this turn: it only reads, its rows are old */
     uint32_t over_actors_max;
+    uint64_t full_noted_ms; /* no note before that says so again */
 
     struct maps maps;
     uint32_t shard; /* of this node in the map that it lives by, or SHARD_NONE */

@@ -2,6 +2,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 #define ACCEPTS_PER_EVENT 64 /* so that those who are connected have their turn */
 
@@ -17,12 +18,22 @@ static void on_pause_over(struct timer *t) {
     reactor_change(l->reactor, &l->watch, REACTOR_READ);
 }
 
+/* The kernel gives out the lowest number that is free: so the next one is what a copy gets. */
+static bool has_descriptor(const struct listener *l) {
+    if (l->fd_end == 0) return true;
+    int fd = dup(l->watch.fd);
+    if (fd >= 0) close(fd);
+    if (fd < l->fd_end) return true; /* none at all: accepting says so */
+    errno = EMFILE;
+    return false;
+}
+
 static void on_connections(struct watch *w, unsigned events) {
     struct listener *l = CONTAINER_OF(w, struct listener, watch);
     (void)events;
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct sock sock;
-        if (!sock_accept(w->fd, &sock)) {
+        if (!has_descriptor(l) || !sock_accept(w->fd, &sock)) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(l);
             return;
         }

@@ -5,7 +5,7 @@
  *
  * When descriptors or memory run out, the port is left alone for LISTENER_PAUSE_MS, and again until
  * connections can be accepted: clients wait in the kernel's queue, and those that are connected are
- * served.
+ * served. So it is, too, when those below fd_end are in use: the rest is for somebody else.
  */
 #ifndef KVS_LISTENER_H
 #define KVS_LISTENER_H
@@ -18,9 +18,10 @@
 struct listener {
     void (*on_accept)(struct listener *l, struct sock sock); /* takes the socket */
     void (*on_failure)(struct listener *l);                  /* a pause begins; errno says why */
-    struct reactor *reactor;                                 /* borrowed; kept by listener_open() */
-    struct watch watch;                                      /* kept; fd -1: closed */
-    struct timer pause;                                      /* kept; set: accepting goes on then */
+    int fd_end;              /* no descriptors from here on; 0: all */
+    struct reactor *reactor; /* borrowed; kept by listener_open() */
+    struct watch watch;      /* kept; fd -1: closed */
+    struct timer pause;      /* kept; set: accepting goes on then */
 };
 
 /* Listens; `ipv4` in host order. False with errno set. Borrows the reactor until it is closed. */

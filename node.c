@@ -437,7 +437,7 @@ static bool read_claim_text(struct node *n, struct slice text) {
     claim_clear(&n->claim);
     if (text.len == 0) return true;
     struct json_reader r = json_reader_of(text);
-    claim_read(&n->claim, &r, n->cluster.actors, UINT64_MAX);
+    claim_read(&n->claim, &r, n->cluster.actors, HLC_MAX);
     return json_finish(&r) && n->claim.form != CLAIM_BAD;
 }
 

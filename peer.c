@@ -16,7 +16,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define ROW_MS 200 /* the heartbeat */
+#define ROW_MS    200  /* the heartbeat */
+#define STRUCK_MS 3000 /* one that is kept out and has not called for this long is gone */
 
 static void enter(struct peers *ps, struct peer *p, enum peer_state state, const char *note) {
     p->state = state;
@@ -319,7 +320,7 @@ void peers_strike(struct peers *ps, const struct address *address, uint64_t boot
 bool peers_keep_out_the_living(const struct peers *ps) {
     for (uint32_t i = 0; i < ps->count; i++) {
         const struct peer *p = ps->list[i];
-        if (p->state == PEER_STRUCK && p->heard_ms + PEER_STRUCK_MS > ps->now_ms) return true;
+        if (p->state == PEER_STRUCK && p->heard_ms + STRUCK_MS > ps->now_ms) return true;
     }
     return false;
 }
@@ -546,8 +547,10 @@ static void judge(struct peers *ps, struct peer *p) {
     }
 }
 
-static bool is_forgotten(const struct peer *p) {
-    return p->state == PEER_DOWN && !p->is_member && p->boot == 0;
+/* What was never heard, or not for long, makes room for others, unless a map or VIEW names it. */
+static bool is_forgotten(const struct peers *ps, const struct peer *p) {
+    bool gone = p->boot == 0 || p->heard_ms + PEER_STRANGER_MS <= ps->now_ms;
+    return p->state == PEER_DOWN && !p->is_member && gone;
 }
 
 static void tick(struct peers *ps) {
@@ -556,7 +559,7 @@ static void tick(struct peers *ps) {
     for (uint32_t i = ps->count; i > 0; i--) {
         struct peer *p = ps->list[i - 1];
         judge(ps, p);
-        if (!is_forgotten(p)) continue;
+        if (!is_forgotten(ps, p)) continue;
         close_link(p->to);
         close_link(p->from);
         close_link(p->caller);

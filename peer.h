@@ -25,16 +25,16 @@
 #include "notes.h"
 #include "row.h"
 
-#define PEER_UNHEARD_MS 10000 /* how long a node that was never heard stays listed */
-#define PEER_SILENT_MS  1000  /* heard nothing for this long: down */
-#define PEER_DIAL_MS    500   /* a dial, or a handshake, is given up after this */
-#define PEER_REDIAL_MS  200   /* and tried again after this */
-#define PEER_REFUSED_MS 1000  /* the same after it was refused with a reason */
-#define PEER_STRUCK_MS  3000  /* one that is kept out and has not called for this long is gone */
-#define PEER_OLD_BOOTS  16    /* past boots remembered of one node */
-#define PEER_TICK_MS    50
-#define PEER_LATE_MS    300  /* a turn this late judges nobody */
-#define PEERS_MAX       1024 /* nodes that are listed or call; those of a map come on top */
+#define PEER_UNHEARD_MS  10000  /* how long a node that was never heard stays listed */
+#define PEER_SILENT_MS   1000   /* heard nothing for this long: down */
+#define PEER_DIAL_MS     500    /* a dial, or a handshake, is given up after this */
+#define PEER_REDIAL_MS   200    /* and tried again after this */
+#define PEER_REFUSED_MS  1000   /* the same after it was refused with a reason */
+#define PEER_OLD_BOOTS   16     /* past boots remembered of one node */
+#define PEER_STRANGER_MS 600000 /* who is in no map is forgotten when not heard for so long */
+#define PEER_TICK_MS     50
+#define PEER_LATE_MS     300  /* a turn this late judges nobody */
+#define PEERS_MAX        1024 /* nodes that are listed or call; those of a map come on top */
 
 enum peer_state { PEER_SELF, PEER_EXPECTED, PEER_UP, PEER_PROBATION, PEER_DOWN, PEER_STRUCK };
 

@@ -746,7 +746,8 @@ static void on_stop_timer(struct timer *t) {
 struct server *server_create(struct reactor *r, struct node *n,
                              const struct server_config *config) {
     struct server *s = bytes_alloc_zeroed(sizeof *s);
-    s->listener = (struct listener){.on_accept = on_accept, .on_failure = on_accept_failure};
+    s->listener = (struct listener){
+        .on_accept = on_accept, .on_failure = on_accept_failure, .fd_end = config->fd_end};
     if (!listener_open(&s->listener, r, config->bind_ipv4, config->port)) {
         free(s);
         return NULL;

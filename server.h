@@ -12,6 +12,7 @@
 struct server_config {
     uint32_t bind_ipv4; /* host order */
     uint16_t port;
+    int fd_end;          /* connections get no descriptors from here on; 0: any */
     uint32_t request_ms; /* a request must be complete this long after its first byte */
     uint32_t stall_ms;   /* a client must take something of its answer this often */
     uint32_t idle_ms;    /* a connection without a request is closed after this */

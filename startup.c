@@ -12,6 +12,7 @@
 #include "startup.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,8 @@
 #define GOODBYE_MS 200 /* for the kernel to take what the peers are still to be sent */
 _Static_assert(SERVER_STOP_MS + GOODBYE_MS < 2000, "a node stops within two seconds");
 
+#define PEER_DESCRIPTORS_SPARE 16 /* for callers that say hello, and newcomers */
+
 struct process {
     const struct config *config; /* borrowed */
     struct turn turn;
@@ -36,6 +39,7 @@ struct process {
     struct node *node;
     struct server *server; /* NULL: it has stopped */
     struct links *links;
+    int client_fd_end; /* descriptors from here on are for peers; 0: all are for anybody */
     struct watch signals;
     struct timer node_timer;    /* the node's next deadline: wakes the loop */
     struct timer goodbye_timer; /* saying goodbye has taken too long */
@@ -50,12 +54,16 @@ static uint64_t random64(void) {
     return n;
 }
 
-/* Each connection takes a descriptor; the default limit of 1,024 is a leftover of select(). */
-static void raise_descriptor_limit(void) {
+/* Each connection takes a descriptor; the default limit of 1,024 is a leftover of select(). What
+ * clients may have of them ends here: however many there are, nodes must find one another. */
+static int raise_descriptor_limit(const struct config *c) {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t most = limit.rlim_cur < INT_MAX ? limit.rlim_cur : INT_MAX;
+    rlim_t peers = PEER_DESCRIPTORS_SPARE + 2 * (rlim_t)c->view_count; /* one each way */
+    return (int)(most - (peers < most / 4 ? peers : most / 4));
 }
 
 static void on_signal(struct watch *w, unsigned events) {
@@ -153,6 +161,7 @@ static bool create_server(struct process *p) {
     struct server_config config = {
         .bind_ipv4 = c->bind_ipv4,
         .port = c->self.port,
+        .fd_end = p->client_fd_end,
         .request_ms = c->request_ms,
         .stall_ms = c->stall_ms,
         .idle_ms = c->idle_ms,
@@ -184,7 +193,7 @@ struct process *process_create(const struct config *config) {
     p->signals.fd = -1;
     p->node_timer = (struct timer)TIMER_INIT(on_node_timer);
     p->goodbye_timer = (struct timer)TIMER_INIT(on_goodbye_timer);
-    raise_descriptor_limit();
+    p->client_fd_end = raise_descriptor_limit(config);
     warn_about_settings(config);
     p->reactor = reactor_create();
     if (p->reactor == NULL || !watch_signals(p)) {

@@ -234,7 +234,7 @@ static inline uint64_t lists_bytes(uint32_t map_count, uint32_t dep_count) {
 
 size_t wire_begin_write(struct buffer *out, enum wire_type type, const struct wire_write *m) {
     assert(type == WIRE_WRITE || type == WIRE_VERSION);
-    assert(m->maps.count <= UINT16_MAX && m->hlc <= HLC_MAX);
+    assert(m->maps.count <= UINT16_MAX);
     assert(lists_bytes(m->maps.count, m->deps.count) <= WIRE_LISTS_BYTES_MAX);
     size_t begun = out->len;
     size_t head = WIRE_HEAD_BYTES + WRITE_BODY_HEAD_BYTES;

@@ -140,6 +140,35 @@ static void all_keys_move_and_nothing_else_changes(void) {
     end(&net);
 }
 
+/* Much has to come before the last slot, and goes there by a pull that is under way. */
+static void what_somebody_waits_to_read_comes_before_the_rest(void) {
+    struct net net = begin_shards(2, 2);
+    static char large[64 * 1024 + 1];
+    memset(large, '1', sizeof large - 1);
+    char key[16], last[16] = "";
+    for (int k = 0; k < KEYS; k++) {
+        snprintf(key, sizeof key, "key%d", k);
+        if (!owns(&net, 1, key)) continue;
+        put(&net, 1, key, large, "");
+        if (*last == 0 || shard_slot(slice_of(last)) < shard_slot(slice_of(key)))
+            memcpy(last, key, sizeof key);
+    }
+    put(&net, 1, last, "2", "");
+    propose_shards(&net, 0, 1);
+    const struct replica_stats *stats = node_replica_stats(net.nodes[0]);
+    for (int steps = 0; stats->images_taken == 0 && CHECK(steps < 1000); steps++)
+        step(&net);
+    struct result r = submit(&net, 0, OP_GET, last, "", "");
+    for (int steps = 0; !r.is_answered && CHECK(steps < 1000); steps++) {
+        step(&net);
+        r = take(&net, 0);
+    }
+    CHECK_TEXT(slice_of(r.value), "2");
+    CHECK(stats->images_taken < SHARD_SLOTS / 2 / 4);
+    reshard(&net, 0, 1);
+    end(&net);
+}
+
 /* ---- Writes while the map changes ---- */
 
 static void who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy(void) {
@@ -451,6 +480,7 @@ static void what_died_with_all_its_members_begins_anew_when_they_are_struck_off(
 
 int main(void) {
     RUN(all_keys_move_and_nothing_else_changes);
+    RUN(what_somebody_waits_to_read_comes_before_the_rest);
     RUN(who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy);
     RUN(a_change_of_group_waits_for_second_copies);
     RUN(residue_stays_until_two_owners_have_it);

@@ -134,6 +134,29 @@ static void without_descriptors_it_pauses_and_then_goes_on(void) {
     end();
 }
 
+static void descriptors_beyond_its_end_are_left_to_others(void) {
+    struct sock clients[3], others[3];
+    begin();
+    for (int i = 0; i < 3; i++)
+        connect_to(port_of(&listener), &clients[i]);
+    listener.fd_end = clients[2].fd + 2; /* room for one */
+    run_until(2, 5 * LISTENER_PAUSE_MS / 2);
+    CHECK_U64(accepted_count, 1);
+    CHECK(failures >= 1 && failures <= 3 && failure == EMFILE);
+    for (int i = 0; i < 3; i++) /* somebody else can still have some */
+        connect_to(port_of(&listener), &others[i]);
+    run_until(2, 3 * LISTENER_PAUSE_MS / 2);
+    CHECK_U64(accepted_count, 1);
+    sock_close(&clients[0]);
+    run_until(2, RUN_MS_LONGEST); /* who waited is served when one is free */
+    CHECK_U64(accepted_count, 2);
+    sock_close(&clients[1]);
+    sock_close(&clients[2]);
+    for (int i = 0; i < 3; i++)
+        sock_close(&others[i]);
+    end();
+}
+
 static void what_is_closed_during_a_pause_stays_closed(void) {
     struct sock client;
     begin();
@@ -162,6 +185,7 @@ static void a_port_that_is_taken_is_an_error(void) {
 int main(void) {
     RUN(every_connection_is_handed_over);
     RUN(without_descriptors_it_pauses_and_then_goes_on);
+    RUN(descriptors_beyond_its_end_are_left_to_others);
     RUN(what_is_closed_during_a_pause_stays_closed);
     RUN(a_port_that_is_taken_is_an_error);
     return kit_finish();

@@ -675,6 +675,24 @@ static void a_late_turn_gives_up_no_dial_and_no_node(void) {
 
 /* ---- A full list ---- */
 
+/* Or else so many that come and go would leave no room for any other. */
+static void a_node_in_no_map_is_forgotten_long_after_it_was_heard(void) {
+    struct node_config config = kit_node_config();
+    config.shard_count = 1;
+    struct far f = begin_with(config);
+    call(&f, BOOT);
+    tick(&f, PEER_TICK_MS);
+    answer(&f, BOOT);
+    send_row(&f, WIRE_ROW_HEARS_YOU);
+    CHECK(in_view(&f));
+    pass(&f, PEER_STRANGER_MS - PEER_TICK_MS);
+    CHECK(is_in(&f, PEER_DOWN));
+    pass(&f, 2 * PEER_TICK_MS);
+    CHECK(peers_find(node_view(f.n), &f.address) == NULL);
+    CHECK_U64(node_view(f.n)->count, 1);
+    end(&f);
+}
+
 static void a_map_names_members_though_the_list_of_nodes_is_full(void) {
     struct far f = begin_met();
     send_row(&f, WIRE_ROW_HEARS_YOU);
@@ -696,6 +714,61 @@ static void a_map_names_members_though_the_list_of_nodes_is_full(void) {
     tick(&f, PEER_TICK_MS);
     buffer_free(&encoded);
     map_free(m);
+    end(&f);
+}
+
+static void put_map(struct buffer *out, const struct map *m) {
+    struct buffer encoded = {0};
+    map_encode(&encoded, m);
+    wire_put_map(out, buffer_slice(&encoded));
+    buffer_free(&encoded);
+}
+
+static unsigned count_of(struct slice notes, const char *what) {
+    unsigned count = 0;
+    while (notes.len > 0)
+        count += slice_equal(slice_cut(&notes, '\n'), slice_of(what));
+    return count;
+}
+
+/* The greatest first: then there is but one to adopt. */
+static void when_no_more_maps_fit_it_is_noted_and_requests_are_told(void) {
+    enum { SENT = MAPS_MAX + 10 };
+    struct far f = begin_met();
+    static struct map *maps[SENT];
+    struct buffer frames = {0};
+    for (uint32_t i = 0; i < SENT; i++) {
+        struct map_change change = {.proposer = &f.address, .nonce = i};
+        maps[i] = map_derive(i == 0 ? node_map(f.n) : maps[i - 1], &change);
+    }
+    for (uint32_t i = SENT; i > 0; i--) {
+        put_map(&frames, maps[i - 1]);
+        map_free(maps[i - 1]);
+    }
+    CHECK(send_frame(&f, f.in, &frames));
+    CHECK_U64(count_of(node_take_notes(f.n),
+                       "map: too many maps are known; no more are taken until this node restarts"),
+              1);
+    struct answer a;
+    struct address third = kit_address("10.0.0.3:8090");
+    CHECK(node_view_add(f.n, &third) == PEERS_ADDED);
+    CHECK(node_add_member(f.n, 1, 0, &third, &a) == NODE_ANSWERED);
+    CHECK(a.status == NODE_TOO_MANY_CHANGES);
+    end(&f);
+}
+
+static void when_no_more_actors_fit_that_is_noted_once_a_minute(void) {
+    struct far f = begin_met();
+    for (uint64_t id = 1; f.in != NULL && id <= CLUSTER_ACTORS_MAX + 1; id++) {
+        struct wire_actor m = {.id = id, .boot = BOOT, .group = 1, .node = f.address};
+        struct buffer frame = {0};
+        wire_put_actor(&frame, &m);
+        send_frame(&f, f.in, &frame);
+    }
+    CHECK_U64(actors_count(node_actors(f.n)), CLUSTER_ACTORS_MAX);
+    CHECK_U64(count_of(node_take_notes(f.n),
+                       "peer: too many sources of writes are known; no more are taken"),
+              1);
     end(&f);
 }
 
@@ -853,6 +926,9 @@ int main(void) {
     RUN(a_late_turn_forgives_silence);
     RUN(a_late_turn_does_not_end_a_probation);
     RUN(a_late_turn_gives_up_no_dial_and_no_node);
+    RUN(a_node_in_no_map_is_forgotten_long_after_it_was_heard);
+    RUN(when_no_more_maps_fit_it_is_noted_and_requests_are_told);
+    RUN(when_no_more_actors_fit_that_is_noted_once_a_minute);
     RUN(a_map_names_members_though_the_list_of_nodes_is_full);
     RUN(links_may_end_at_any_moment);
     return kit_finish();

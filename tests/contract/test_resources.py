@@ -3,7 +3,7 @@
 import time
 import unittest
 
-from harness import LONG, EndOfStream, Node, NodeCase, Raw, build_request, encode_body
+from harness import LONG, EndOfStream, Node, NodeCase, Raw, build_request, encode_body, split_address
 
 REQUESTS = 1_000_000 if LONG else 20_000
 
@@ -56,6 +56,20 @@ class FewFiles(NodeCase):
         before = self.node.cpu_s()
         time.sleep(1)
         self.assertLess(self.node.cpu_s() - before, 0.4)
+        for raw in raws:
+            raw.close()
+
+    def test_peers_are_still_let_in(self):
+        """What calls there and makes no sense is told so; waiting in the queue it would hear nothing."""
+        raws = [self.node.raw() for _ in range(100)]
+        time.sleep(0.3)
+        host, port = split_address(self.node.address)
+        with Raw(f"{host}:{port + 10000}", timeout_s=2) as peer:
+            peer.send_pieces([build_request("GET", "/health")])
+            try:
+                peer.read_to_end()
+            except ConnectionResetError:
+                pass
         for raw in raws:
             raw.close()
 
