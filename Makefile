@@ -130,7 +130,7 @@ BENCH := $(patsubst %,build/bench/%,kvs kvs-bench load bare)
 
 build/bench/kvs-bench: build/release/bench/kvs-bench.o $(OBJECTS)
 build/bench/kvs: build/release/kvs.o $(OBJECTS)
-build/bench/load: build/release/bench/load.o
+build/bench/load: $(patsubst %,build/release/bench/%.o,load reply histogram)
 build/bench/bare: build/release/bench/bare.o
 $(BENCH):
 	@mkdir -p $(@D)

@@ -31,9 +31,11 @@
  * silent for STALL_MS ends the run with a line on stderr and exit 1. An error that is properly
  * framed (a 503, a -ERR) is counted and left for the caller to judge.
  *
- * Simplifications: a reply has to fit into RECV_BYTES as a whole; an HTTP reply has to have
- * a Content-Length; addresses are IPv4 literals.
+ * Simplifications: a reply has to fit into RECV_BYTES as a whole; addresses are IPv4 literals.
  */
+#include "histogram.h"
+#include "reply.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -47,7 +49,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -55,7 +56,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RECV_BYTES         ((size_t)64 * 1024) /* a connection's; only touched pages cost memory */
+#define RECV_BYTES         REPLY_BYTES_MAX     /* a connection's; only touched pages cost memory */
 #define METADATA_BYTES_MAX ((size_t)64 * 1024) /* the contract's limit for causal metadata */
 #define CONNS_MAX          4096
 #define PIPELINE_MAX       1024
@@ -83,182 +84,6 @@ static uint64_t clock_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-/* ---- Histogram ----
- *
- * Log-linear: each power of two of nanoseconds is cut into 128 equal buckets, so that a percentile
- * is off by less than 0.8 % at any magnitude. Times of 2^40 ns (18 minutes) and more share the
- * last bucket. */
-
-#define HISTOGRAM_SUB_BITS 7
-#define HISTOGRAM_SUB      ((size_t)1 << HISTOGRAM_SUB_BITS)
-#define HISTOGRAM_NS_BITS  40
-#define HISTOGRAM_BUCKETS  ((HISTOGRAM_NS_BITS - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUB)
-
-struct histogram {
-    uint64_t total;
-    uint64_t max_ns;
-    uint64_t bucket[HISTOGRAM_BUCKETS];
-};
-
-static size_t histogram_bucket_of(uint64_t ns) {
-    if (ns < HISTOGRAM_SUB) return (size_t)ns;
-    if (ns >> HISTOGRAM_NS_BITS != 0) return HISTOGRAM_BUCKETS - 1;
-    unsigned shift = 63u - (unsigned)__builtin_clzll(ns) - HISTOGRAM_SUB_BITS;
-    return shift * HISTOGRAM_SUB + (size_t)(ns >> shift);
-}
-
-/* The middle of what falls into a bucket: the inverse of the above. */
-static uint64_t histogram_bucket_ns(size_t bucket) {
-    if (bucket < 2 * HISTOGRAM_SUB) return bucket;
-    unsigned shift = (unsigned)(bucket / HISTOGRAM_SUB) - 1;
-    uint64_t low = (uint64_t)(bucket - shift * HISTOGRAM_SUB) << shift;
-    return low + (((uint64_t)1 << shift) / 2);
-}
-
-static void histogram_add(struct histogram *h, uint64_t ns, uint64_t times) {
-    h->bucket[histogram_bucket_of(ns)] += times;
-    h->total += times;
-    if (ns > h->max_ns) h->max_ns = ns;
-}
-
-static double histogram_percentile_us(const struct histogram *h, double fraction) {
-    uint64_t wanted = (uint64_t)((double)h->total * fraction), seen = 0;
-    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        seen += h->bucket[i];
-        if (seen > wanted) return (double)histogram_bucket_ns(i) / 1e3;
-    }
-    return (double)h->max_ns / 1e3;
-}
-
-/* ---- Replies ----
- *
- * A parser looks at the bytes received so far and either finds one whole reply at their beginning,
- * or wants more, or gives up. It keeps nothing in between: a reply that came in two pieces, which
- * is rare on loopback, is looked at twice. */
-
-enum parse { PARSE_DONE, PARSE_MORE, PARSE_BAD };
-
-/* The first digit of an HTTP status. The other framings borrow the three that matter. */
-enum { CLASS_OK = 2, CLASS_ABSENT = 4, CLASS_ERROR = 5, CLASSES = 6 };
-
-struct reply {
-    size_t bytes; /* head and body */
-    unsigned status_class;
-};
-
-typedef enum parse reply_parser(const char *text, size_t bytes, struct reply *reply);
-
-/* The beginning of the next line; NULL if this one has not ended yet. */
-static const char *line_next(const char *line, const char *end) {
-    const char *feed = memchr(line, '\n', (size_t)(end - line));
-    return feed == NULL ? NULL : feed + 1;
-}
-
-/* A decimal number behind optional spaces. A reply as large as the buffer would not fit anyway, so
- * whatever is not below RECV_BYTES is refused here, before anybody adds it to something. */
-static bool number_parse(const char *at, const char *end, size_t *number) {
-    while (at < end && *at == ' ')
-        at++;
-    size_t n = 0;
-    const char *digits = at;
-    for (; at < end && isdigit((unsigned char)*at) && n < RECV_BYTES; at++)
-        n = n * 10 + (size_t)(*at - '0');
-    *number = n;
-    return at > digits && n < RECV_BYTES;
-}
-
-/* Declares the reply to be `needed` bytes long and says whether they are all there. */
-static enum parse reply_set_bytes(struct reply *reply, size_t needed, size_t bytes) {
-    reply->bytes = needed;
-    return needed <= bytes ? PARSE_DONE : PARSE_MORE;
-}
-
-static const char CONTENT_LENGTH[] = "Content-Length:";
-#define CONTENT_LENGTH_CHARS (sizeof CONTENT_LENGTH - 1)
-
-static bool line_is_content_length(const char *line, const char *next) {
-    return (*line | 0x20) == 'c' && (size_t)(next - line) > CONTENT_LENGTH_CHARS &&
-           strncasecmp(line, CONTENT_LENGTH, CONTENT_LENGTH_CHARS) == 0;
-}
-
-static enum parse parse_http(const char *text, size_t bytes, struct reply *reply) {
-    static const char VERSION[] = "HTTP/1.1 ";
-    const size_t version_chars = sizeof VERSION - 1;
-    const char *end = text + bytes;
-    const char *line = line_next(text, end);
-    if (line == NULL) return PARSE_MORE;
-    if ((size_t)(line - text) < version_chars + 3) return PARSE_BAD;
-    if (memcmp(text, VERSION, version_chars) != 0) return PARSE_BAD;
-    unsigned status_class = (unsigned char)text[version_chars] - (unsigned)'0';
-    if (status_class < 1 || status_class >= CLASSES) return PARSE_BAD;
-    reply->status_class = status_class;
-
-    size_t body_bytes = 0;
-    bool framed = false;
-    for (;;) {
-        const char *next = line_next(line, end);
-        if (next == NULL) return PARSE_MORE;
-        if (next - line == 2 && *line == '\r') {
-            line = next;
-            break;
-        }
-        if (line_is_content_length(line, next)) {
-            framed = number_parse(line + CONTENT_LENGTH_CHARS, next, &body_bytes);
-            if (!framed) return PARSE_BAD;
-        }
-        line = next;
-    }
-    if (!framed) return PARSE_BAD;
-    return reply_set_bytes(reply, (size_t)(line - text) + body_bytes, bytes);
-}
-
-static enum parse parse_resp(const char *text, size_t bytes, struct reply *reply) {
-    const char *end = text + bytes;
-    const char *line = line_next(text, end);
-    if (line == NULL) return PARSE_MORE;
-    size_t line_bytes = (size_t)(line - text), body_bytes = 0;
-    reply->status_class = CLASS_OK;
-    switch (text[0]) {
-    case '+':
-    case ':': return reply_set_bytes(reply, line_bytes, bytes);
-    case '-': reply->status_class = CLASS_ERROR; return reply_set_bytes(reply, line_bytes, bytes);
-    case '$': break;
-    default: return PARSE_BAD;
-    }
-    if (text[1] == '-') { /* nil is a bulk string of length -1 */
-        reply->status_class = CLASS_ABSENT;
-        return reply_set_bytes(reply, line_bytes, bytes);
-    }
-    if (!number_parse(text + 1, line, &body_bytes)) return PARSE_BAD;
-    return reply_set_bytes(reply, line_bytes + body_bytes + strlen("\r\n"), bytes);
-}
-
-static bool starts_with(const char *text, size_t bytes, const char *prefix) {
-    size_t chars = strlen(prefix);
-    return bytes >= chars && memcmp(text, prefix, chars) == 0;
-}
-
-/* VALUE <key> <flags> <bytes>\r\n<data>\r\nEND\r\n, or one line. */
-static enum parse parse_memcached(const char *text, size_t bytes, struct reply *reply) {
-    const char *line = line_next(text, text + bytes);
-    if (line == NULL) return PARSE_MORE;
-    size_t line_bytes = (size_t)(line - text), body_bytes = 0;
-    reply->status_class = CLASS_ERROR;
-    if (starts_with(text, bytes, "STORED\r")) reply->status_class = CLASS_OK;
-    if (starts_with(text, bytes, "END\r")) reply->status_class = CLASS_ABSENT;
-    if (!starts_with(text, bytes, "VALUE ")) return reply_set_bytes(reply, line_bytes, bytes);
-
-    reply->status_class = CLASS_OK;
-    const char *field = text;
-    for (int spaces = 0; spaces < 3; spaces++) {
-        field = memchr(field, ' ', (size_t)(line - field));
-        if (field == NULL) return PARSE_BAD;
-        field++;
-    }
-    if (!number_parse(field, line, &body_bytes)) return PARSE_BAD;
-    return reply_set_bytes(reply, line_bytes + body_bytes + strlen("\r\nEND\r\n"), bytes);
 }
 
 /* ---- The script: all requests, rendered ---- */
@@ -459,8 +284,8 @@ struct run {
     enum phase phase;
     uint64_t phase_ns; /* when it began */
     double measured_s;
-    uint64_t replies_by_class[CLASSES]; /* of the whole run, warm-up and draining included */
-    struct histogram histogram;         /* of MEASURING */
+    uint64_t replies_by_status[STATUSES]; /* of the whole run, warm-up and draining included */
+    struct histogram histogram;           /* of MEASURING */
 };
 
 static void conn_watch(struct run *run, struct conn *conn, int operation) {
@@ -524,7 +349,7 @@ static size_t conn_cut_replies(struct run *run, struct conn *conn) {
         result = run->options->parse(conn->in + at, conn->in_bytes - at, &reply);
         if (result != PARSE_DONE) break;
         if (run->options->chain) chain_take(&run->chain, conn->in + at, reply.bytes);
-        run->replies_by_class[reply.status_class]++;
+        run->replies_by_status[reply.status]++;
         replies++;
         at += reply.bytes;
     }
@@ -643,18 +468,20 @@ static double own_cpu_seconds(void) {
 
 static void run_report(const struct run *run) {
     const struct histogram *h = &run->histogram;
-    const uint64_t *by_class = run->replies_by_class;
-    uint64_t total = 0;
-    for (int i = 1; i < CLASSES; i++)
-        total += by_class[i];
+    uint64_t total = 0, by_class[STATUSES / 100] = {0};
+    for (size_t i = 0; i < STATUSES; i++) {
+        total += run->replies_by_status[i];
+        by_class[i / 100] += run->replies_by_status[i];
+    }
     printf("{\"requests\":%llu,\"requests_total\":%llu,\"seconds\":%.6f,\"rate\":%.1f,",
            (unsigned long long)h->total, (unsigned long long)total, run->measured_s,
            run->measured_s > 0 ? (double)h->total / run->measured_s : 0.0);
     printf("\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"max_us\":%.2f,",
            histogram_percentile_us(h, 0.5), histogram_percentile_us(h, 0.99),
            histogram_percentile_us(h, 0.999), (double)h->max_ns / 1e3);
-    printf("\"errors\":%llu,\"by_class\":{", (unsigned long long)(total - by_class[CLASS_OK]));
-    for (int i = 1; i < CLASSES; i++)
+    printf("\"errors\":%llu,\"by_class\":{",
+           (unsigned long long)(total - by_class[STATUS_OK / 100]));
+    for (int i = 1; i < STATUSES / 100; i++)
         printf("%s\"%dxx\":%llu", i == 1 ? "" : ",", i, (unsigned long long)by_class[i]);
     printf("},\"cpu_seconds\":%.6f}\n", own_cpu_seconds());
 }
