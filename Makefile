@@ -26,7 +26,8 @@ COMPILE  := $(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -MMD -MP $(CFLAGS)
 
 # Core: pure, no socket, clock, file or random source. Shell: what touches the machine.
 CORE    := bytes hash utf8 json http address vclock metadata notes frame shard store wire part maps row link peer \
-           kept under_way replica deliver broadcast handover catchup cluster change node listing metrics api
+           kept under_way replica deliver broadcast handover catchup cluster change wire_op forward guests parked \
+           pairs node listing metrics api
 EDGE    := log sock reactor listener resolve links server config startup
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
@@ -70,7 +71,7 @@ $(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit link
 
 # The causal checker: a history in, a verdict out; docs/checker.md.
 $(OUT)/tests/test_checker: $(OUT)/tests/checker.o
-$(OUT)/tests/test_cluster $(OUT)/tests/test_schedules $(OUT)/tests/test_handover: $(OUT)/tests/net.o
+$(patsubst %,$(OUT)/tests/test_%,cluster schedules handover forward): $(OUT)/tests/net.o
 $(OUT)/tests/test_sim_net: $(patsubst %,$(OUT)/tests/%.o,sim_net sim_base)
 $(OUT)/tests/check_history: $(patsubst %,$(OUT)/%.o,tests/check_history tests/checker bytes hash)
 	$(COMPILE) $(LDFLAGS) -o $@ $^

@@ -15,6 +15,8 @@
 #define KEY_CODE_POINTS_MAX 50
 _Static_assert(KEY_CODE_POINTS_MAX * 4 <= STORE_KEY_BYTES_MAX, "every legal key fits the store");
 
+#define KEYS SLICE("/kvs/")
+
 #define TYPE_JSON       SLICE("application/json")
 #define TYPE_PROMETHEUS SLICE("text/plain; version=0.0.4; charset=utf-8")
 
@@ -145,8 +147,8 @@ static bool read_address(struct api *api, struct slice json, struct address *out
 #define EMPTY_METADATA SLICE("{\"maps\":[],\"time\":\"0000000000000000\",\"clock\":{}}")
 
 /* The metadata that the client sent, given back as it came, or the empty one in its place. */
-static void put_asked_metadata(struct reply *reply, struct slice asked) {
-    put(reply, asked.len == 0 ? EMPTY_METADATA : asked);
+static void put_metadata_text(struct reply *reply, struct slice text) {
+    put(reply, text.len == 0 ? EMPTY_METADATA : text);
 }
 
 /* {"error":...,"causal-metadata":...}: refused before the node was asked. */
@@ -157,7 +159,7 @@ static enum api_outcome refuse_operation(const struct api *api, struct reply *re
     put(reply, SLICE("{\"error\":\""));
     put(reply, slice_of(error));
     put(reply, SLICE("\",\"causal-metadata\":"));
-    put_asked_metadata(reply, api->claim.text);
+    put_metadata_text(reply, api->claim.text);
     put(reply, SLICE("}"));
     return API_ANSWERED;
 }
@@ -177,9 +179,23 @@ static const struct {
                           "{\"error\":\"Causal dependencies not satisfied; try again later\",")},
     [NODE_CANNOT_FORWARD] = {503, SLICE_INIT("{\"error\":\"Cannot forward request\",")},
     [NODE_MEMORY_LIMIT] = {507, SLICE_INIT("{\"error\":\"Memory limit reached\",")},
+    [NODE_OUTCOME_UNKNOWN] = {503,
+                              SLICE_INIT(
+                                  "{\"error\":\"Outcome unknown; the write may have happened\",")},
 };
 
-static void put_answer(const struct api *api, const struct answer *a, struct reply *reply) {
+static void put_key_count(const struct answer *a, struct reply *reply) {
+    if (a->status != NODE_FOUND) {
+        answer_error(reply, 503, "Cannot forward request");
+        return;
+    }
+    reply->status = 200;
+    put(reply, SLICE("{\"shard-key-count\":"));
+    put(reply, a->value);
+    put(reply, SLICE("}"));
+}
+
+static void put_key_answer(const struct api *api, const struct answer *a, struct reply *reply) {
     char shard[SHARD_ID_BYTES];
     shard_id_text(a->shard, shard);
     reply->status = ANSWERS[a->status].status;
@@ -197,7 +213,7 @@ static void put_answer(const struct api *api, const struct answer *a, struct rep
     if (a->metadata != NULL) {
         metadata_put(&reply->body, a->metadata, node_actors(api->node));
     } else {
-        put_asked_metadata(reply, a->asked);
+        put_metadata_text(reply, a->metadata_text);
     }
     put(reply, SLICE(",\"shard-id\":\""));
     put(reply, slice_of(shard));
@@ -226,6 +242,29 @@ static enum api_outcome put_change(struct reply *reply, enum node_status status)
     return answer_error(reply, 503, "Too many changes wait already; try again later");
 }
 
+static void put_answer(const struct api *api, const struct answer *a, struct reply *reply) {
+    if (a->status >= NODE_STATUSES) {
+        put_change(reply, a->status);
+    } else if (a->kind == OP_COUNT) {
+        put_key_count(a, reply);
+    } else {
+        put_key_answer(api, a, reply);
+    }
+}
+
+static enum api_outcome ask_node(struct api *api, const struct api_request *request, struct op *op,
+                                 struct reply *reply) {
+    struct answer answer;
+    op->claim = &api->claim;
+    op->stream = request->stream;
+    switch (node_submit(api->node, request->token, op, &answer)) {
+    case NODE_ANSWERED: put_answer(api, &answer, reply); return API_ANSWERED;
+    case NODE_UNDER_WAY: reply->lane = answer.lane; return API_UNDER_WAY;
+    case NODE_PARKED: break;
+    }
+    return API_WAITS;
+}
+
 /* Decodes the key. Returns NULL, or the error to answer. */
 static const char *read_key(struct api *api, struct slice escaped, struct slice *key,
                             size_t *code_points) {
@@ -247,7 +286,7 @@ static enum op_kind op_of_method(enum http_method method) {
 static enum api_outcome handle_key(struct api *api, const struct api_request *request,
                                    struct slice rest, struct reply *reply) {
     struct body body;
-    struct op op = {.kind = op_of_method(request->method), .claim = &api->claim};
+    struct op op = {.kind = op_of_method(request->method)};
     size_t code_points = 0;
     if (!read_body(api, request->body, &body, reply)) return API_ANSWERED;
     op.value = body.value;
@@ -263,25 +302,15 @@ static enum api_outcome handle_key(struct api *api, const struct api_request *re
                                 api->claim.error);
     }
     if (too_long) return refuse_operation(api, reply, 404, "Key does not exist");
-
-    struct answer answer;
-    switch (node_submit(api->node, request->token, &op, &answer)) {
-    case NODE_ANSWERED: put_answer(api, &answer, reply); return API_ANSWERED;
-    case NODE_UNDER_WAY: return API_UNDER_WAY;
-    case NODE_PARKED: break;
-    }
-    return API_WAITS;
+    return ask_node(api, request, &op, reply);
 }
 
-bool api_take_answer(struct api *api, uint64_t *token, struct reply *reply) {
-    struct answer answer;
-    if (!node_take_answer(api->node, token, &answer)) return false;
+enum api_taken api_take_answer(struct api *api, uint64_t *token, struct reply *reply) {
+    if (!node_take_answer(api->node, token, &api->chunk)) return API_NOTHING;
+    if (api->chunk.kind == OP_LIST) return API_CHUNK;
     reply->content_type = TYPE_JSON;
-    if (answer.status < NODE_STATUSES)
-        put_answer(api, &answer, reply);
-    else
-        put_change(reply, answer.status);
-    return true;
+    put_answer(api, &api->chunk, reply);
+    return API_REPLY;
 }
 
 /* ---- GET /kvs ---- */
@@ -320,7 +349,7 @@ static enum api_outcome handle_listing(struct api *api, const struct api_request
     const char *error = read_query(api, query, &q);
     if (error != NULL) return answer_error(reply, 400, error);
     reply->status = 200;
-    reply->listing = listing_create(&q);
+    reply->listing = listing_create(&q, request->token);
     return API_STREAMS;
 }
 
@@ -426,17 +455,15 @@ static enum api_outcome handle_members(struct api *api, const struct api_request
 
 static enum api_outcome handle_key_count(struct api *api, const struct api_request *request,
                                          struct slice rest, struct reply *reply) {
-    (void)request;
-    uint64_t keys;
-    uint32_t shard = shard_of_id_text(node_map(api->node), rest);
+    const struct map *map = node_map(api->node);
+    struct op op = {.kind = OP_COUNT};
+    uint32_t shard = shard_of_id_text(map, rest);
     if (shard == SHARD_NONE) return unknown_shard(reply);
-    if (!node_key_count(api->node, shard, &keys)) {
-        return answer_error(reply, 503, "Cannot forward request");
-    }
-    put(reply, SLICE("{\"shard-key-count\":"));
-    buffer_put_u64(&reply->body, keys);
-    put(reply, SLICE("}"));
-    return API_ANSWERED;
+    while (op.slot < SHARD_SLOTS && map->shard_of_slot[op.slot] != shard)
+        op.slot++;
+    if (op.slot == SHARD_SLOTS) return unknown_shard(reply); /* one that owns nothing */
+    claim_clear(&api->claim);
+    return ask_node(api, request, &op, reply);
 }
 
 static enum api_outcome put_progress(const struct api *api, struct reply *reply) {
@@ -592,10 +619,16 @@ static unsigned verb_of_method(enum http_method method) {
     return 0;
 }
 
-bool api_is_write(enum http_method method, struct slice target) {
-    struct slice path, query;
+/* While there is one shard, whatever the key is does not matter. */
+uint64_t api_lane(struct api *api, enum http_method method, struct slice target) {
+    struct slice path, query, key;
+    size_t code_points;
     http_split_target(target, &path, &query);
-    return method == HTTP_PUT && slice_starts_with(path, SLICE("/kvs/"));
+    if (method != HTTP_PUT || !slice_starts_with(path, KEYS)) return 0;
+    if (node_map(api->node)->shard_count == 1) return node_lane(api->node, 0);
+    path = (struct slice){path.at + KEYS.len, path.len - KEYS.len};
+    if (read_key(api, path, &key, &code_points) != NULL) return 0;
+    return node_lane(api->node, shard_slot(key));
 }
 
 enum api_outcome api_handle(struct api *api, const struct api_request *request,

@@ -18,6 +18,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* From a member back to what it is embedded in. */
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
 struct slice {
     const char *at; /* borrowed; may be NULL when len is 0 */
     size_t len;

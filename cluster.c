@@ -435,6 +435,8 @@ static bool on_data(struct cluster *c, struct link *l, const struct wire_frame *
     case WIRE_SLOT: return catchup_on_slot(l, f->body);
     case WIRE_VERSION: return catchup_on_version(l, frame);
     case WIRE_SLOT_END: return catchup_on_slot_end(r, l, f->body);
+    case WIRE_OP:
+    case WIRE_ANSWER: return c->on_operation(c, l, f);
     default: return false;
     }
 }

@@ -41,6 +41,9 @@ struct cluster {
 
     struct maps maps;
     uint32_t shard; /* of this node in the map that it lives by, or SHARD_NONE */
+
+    /* For whoever owns this: WIRE_OP and WIRE_ANSWER, of peers that are up. False: nonsense. */
+    bool (*on_operation)(struct cluster *c, struct link *l, const struct wire_frame *f);
 };
 
 void cluster_init(struct cluster *c, const struct cluster_config *config, uint64_t now_ms);

@@ -45,6 +45,8 @@ static const uint32_t length_max[WIRE_TYPES] = {
     [WIRE_VERSION] = LENGTH_MAX,
     [WIRE_SLOT_END] = 1 + 2,
     [WIRE_GOODBYE] = 1,
+    [WIRE_OP] = LENGTH_MAX,
+    [WIRE_ANSWER] = LENGTH_MAX,
 };
 
 enum wire_cut wire_cut(struct slice stream, struct wire_frame *out) {

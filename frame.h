@@ -32,6 +32,8 @@ enum wire_type {
     WIRE_VERSION, /* the same body as WRITE */
     WIRE_SLOT_END,
     WIRE_GOODBYE, /* the sender stops */
+    WIRE_OP,      /* an operation that the sender cannot serve; see wire_op.h */
+    WIRE_ANSWER,  /* what came of it */
     WIRE_TYPES,
 };
 

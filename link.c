@@ -31,9 +31,21 @@ struct slice link_output(const struct link *l) {
 void link_sent(struct link *l, size_t bytes) {
     struct buffer *out = &l->out;
     l->out_sent += bytes;
+    l->gone_bytes += bytes;
     if (l->out_sent * 2 < out->len) return;
     out->len -= l->out_sent;
     if (out->len > 0) memmove(out->at, out->at + l->out_sent, out->len);
     l->out_sent = 0;
     if (out->len == 0 && out->cap > LINK_OUTPUT_KEEP) buffer_free(out);
+}
+
+uint64_t link_place(const struct link *l) {
+    return l->gone_bytes + link_unsent_bytes(l);
+}
+
+bool link_unsent_from(const struct link *l, uint64_t place, struct slice *rest) {
+    if (place < l->gone_bytes) return false;
+    size_t skip = (size_t)(place - l->gone_bytes);
+    *rest = (struct slice){l->out.at + l->out_sent + skip, link_unsent_bytes(l) - skip};
+    return true;
 }

@@ -38,6 +38,7 @@ struct link {
     uint64_t deadline_ms; /* of dialling and greeting */
     struct buffer out;    /* to be sent, from out_sent on */
     size_t out_sent;
+    uint64_t gone_bytes;  /* sent in all */
     uint32_t actors_told; /* how many of the registry were introduced on this link */
     struct slots images;  /* that the other side has asked for and that were not sent yet */
     bool images_due;
@@ -53,6 +54,11 @@ void link_free(struct link *l);
 size_t link_unsent_bytes(const struct link *l);
 struct slice link_output(const struct link *l); /* to be sent; borrowed until `out` changes */
 void link_sent(struct link *l, size_t bytes);   /* that much of it has gone */
+
+/* Places in all that is ever sent on it: where the next byte will stand; and what stands from such
+ * a place on, if nothing of that has gone (false: some has). */
+uint64_t link_place(const struct link *l);
+bool link_unsent_from(const struct link *l, uint64_t place, struct slice *rest);
 
 /* ---- What the shell has to do ---- */
 

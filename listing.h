@@ -2,10 +2,13 @@
  *
  *   {"kvs":{"k":v,...},"next":"k9" or null,"complete":true,"unreachable":[]}
  *
- * Pairs come slot by slot, inside a slot by the bytes of the key. A slot's keys are gathered and
- * sorted when the listing gets there and each value is looked up when it is written out, so the
- * memory held is the keys of one slot, however slowly the client reads. Each pair is a causal
- * read; the whole is no snapshot.
+ * Pairs come slot by slot, inside a slot by the bytes of the key. Of this node's own slots the keys
+ * are gathered and sorted when the listing gets there, and each value is looked up when it is
+ * written out. Slots of other shards are asked for in chunks, one at a time of each shard. So the
+ * memory held is the keys of one slot and a chunk (PAIRS_CHUNK_BYTES and one pair) a shard, however
+ * slowly the client reads. Each pair is a causal read; the whole is no snapshot.
+ *
+ * A shard of which nobody can be asked is left out, and named at the end.
  */
 #ifndef KVS_LISTING_H
 #define KVS_LISTING_H
@@ -23,11 +26,21 @@ struct listing_query {
 
 struct listing;
 
-/* Copies the query. Freed by the caller. */
-struct listing *listing_create(const struct listing_query *query);
-void listing_free(struct listing *l);
+/* Copies the query. What it asks of other nodes it asks under `token`. */
+struct listing *listing_create(const struct listing_query *query, uint64_t token);
+void listing_free(struct listing *l, struct node *n);
 
-/* Appends pairs to *out until it holds at least `enough` bytes. False: that was the end. */
-bool listing_fill(struct listing *l, const struct node *n, struct buffer *out, size_t enough);
+enum listing_state {
+    LISTING_MORE,
+    LISTING_WAITS, /* for a chunk: go on when listing_take() has got one */
+    LISTING_DONE,
+};
+
+/* Appends pairs to *out until it holds at least `enough` bytes, or there is nothing to do now. */
+enum listing_state listing_fill(struct listing *l, struct node *n, struct buffer *out,
+                                size_t enough);
+
+/* The answer to an OP_LIST under its token. */
+void listing_take(struct listing *l, const struct answer *answer);
 
 #endif

@@ -18,7 +18,7 @@ static void put_metric(struct buffer *out, const char *name, const char *type, c
     buffer_put_char(out, '\n');
 }
 
-static const char *const OP_NAMES[OP_KINDS] = {"get", "put", "delete"};
+static const char *const OP_NAMES[OP_KINDS] = {"get", "put", "delete", "count", "list"};
 
 static const char *const STATUS_NAMES[NODE_STATUSES] = {
     [NODE_FOUND] = "found",
@@ -29,10 +29,11 @@ static const char *const STATUS_NAMES[NODE_STATUSES] = {
     [NODE_NOT_YET] = "dependencies_missing",
     [NODE_CANNOT_FORWARD] = "cannot_forward",
     [NODE_MEMORY_LIMIT] = "memory_limit",
+    [NODE_OUTCOME_UNKNOWN] = "outcome_unknown",
 };
 
 static void put_operations(struct buffer *out, const struct node_stats *stats) {
-    buffer_put(out, SLICE("# HELP kvs_operations_total Operations on keys by kind and result.\n"
+    buffer_put(out, SLICE("# HELP kvs_operations_total Operations of clients by kind and result.\n"
                           "# TYPE kvs_operations_total counter\n"));
     for (int op = 0; op < OP_KINDS; op++) {
         for (int status = 0; status < NODE_STATUSES; status++) {
@@ -48,14 +49,13 @@ static void put_operations(struct buffer *out, const struct node_stats *stats) {
 }
 
 static void put_node(struct buffer *out, const struct node *n) {
-    const struct node_stats *stats = node_stats(n);
-    put_operations(out, stats);
+    const struct parking *parking = node_parking(n);
+    put_operations(out, node_stats(n));
     put_metric(out, "kvs_parked", "gauge", "Operations that wait for dependencies.",
-               stats->parked_now);
+               parking->count);
     put_metric(out, "kvs_parked_bytes", "gauge", "Bytes held by waiting operations.",
-               stats->parked_bytes);
-    put_metric(out, "kvs_parked_total", "counter", "Operations that had to wait.",
-               stats->parked_total);
+               parking->bytes);
+    put_metric(out, "kvs_parked_total", "counter", "Operations that had to wait.", parking->total);
     put_metric(out, "kvs_keys", "gauge", "Live keys in the store.", store_live(node_store(n)));
     put_metric(out, "kvs_tombstones", "gauge", "Deleted keys that are remembered.",
                store_tombstones(node_store(n)));
@@ -63,6 +63,29 @@ static void put_node(struct buffer *out, const struct node *n) {
                store_bytes(node_store(n)));
     put_metric(out, "kvs_view_nodes", "gauge", "Nodes listed in the view.",
                peers_listed_count(node_view(n)));
+}
+
+static void put_forwarded(struct buffer *out, const struct node *n) {
+    const struct forward_stats *stats = node_forward_stats(n);
+    buffer_put(out, SLICE("# HELP kvs_forwarded_total Operations sent on to another node.\n"
+                          "# TYPE kvs_forwarded_total counter\n"));
+    for (int op = 0; op < OP_KINDS; op++) {
+        buffer_put(out, SLICE("kvs_forwarded_total{op=\""));
+        buffer_put(out, slice_of(OP_NAMES[op]));
+        buffer_put(out, SLICE("\"} "));
+        buffer_put_u64(out, stats->sent[op]);
+        buffer_put_char(out, '\n');
+    }
+    put_metric(out, "kvs_forwarded", "gauge", "Operations that wait for another node's answer.",
+               stats->now);
+    put_metric(out, "kvs_forwarded_bytes", "gauge", "Bytes held by those.", stats->bytes);
+    put_metric(out, "kvs_forwarded_again_total", "counter",
+               "Reads that were sent on to a second node, since the first was lost.",
+               stats->sent_again);
+    put_metric(out, "kvs_forwarded_unknown_total", "counter",
+               "Writes sent on whose outcome was not heard.", stats->unknown);
+    put_metric(out, "kvs_served_for_peers_total", "counter",
+               "Operations that other nodes have sent on to this one.", node_stats(n)->guests);
 }
 
 static void put_replica(struct buffer *out, const struct node *n) {
@@ -106,5 +129,6 @@ void metrics_put(struct buffer *out, const struct server_stats *server, const st
     put_metric(out, "kvs_sent_bytes_total", "counter", "Bytes sent to clients.",
                server->bytes_sent);
     put_node(out, n);
+    put_forwarded(out, n);
     put_replica(out, n);
 }

@@ -8,15 +8,14 @@
  *
  * An operation with metadata M is served iff this node has delivered every write of its own group
  * that M names. Otherwise it is *parked*: retried whenever the node makes progress, and answered
- * NODE_NOT_YET after park_ms.
+ * NODE_NOT_YET after park_ms. One on a key of another shard is sent on (forward.h).
  */
 #ifndef KVS_NODE_H
 #define KVS_NODE_H
 
 #include "change.h"
-
-#define NODE_PARKED_MAX       1024               /* operations waiting at once */
-#define NODE_PARKED_BYTES_MAX (64 * 1024 * 1024) /* and what they hold together */
+#include "forward.h"
+#include "parked.h"
 
 struct node_config {
     struct address self;
@@ -25,6 +24,7 @@ struct node_config {
     uint32_t shard_count;      /* 0: not given, the automatic map */
     uint64_t memory_bytes_max; /* 0: no limit */
     uint32_t park_ms;
+    uint32_t forward_ms;        /* how long another node's answer is waited for */
     uint32_t readmit_ms;        /* a node that was cut off is heard this long before it is back */
     struct slice cluster;       /* nodes of another name are refused; borrowed */
     uint32_t ring_writes_max;   /* delivered writes kept for who missed them; 0: the default */
@@ -35,7 +35,6 @@ struct node_config {
 };
 
 struct node;
-
 struct node *node_create(const struct node_config *config, uint64_t now_ms, uint64_t wall_ms);
 void node_free(struct node *n);
 
@@ -54,7 +53,7 @@ uint64_t node_deadline_ms(const struct node *n);
 /* Reads the metadata of a request into *c. A bad claim must not be submitted. */
 void node_read_claim(const struct node *n, struct claim *c, struct json_reader *r);
 
-/* An operation that is not answered waits under `token`; the node has copied what it needs. */
+/* An operation that is not answered waits under `token` (< 2^63); what it needs was copied. */
 enum node_taken node_submit(struct node *n, uint64_t token, const struct op *op,
                             struct answer *answer);
 
@@ -63,6 +62,10 @@ bool node_take_answer(struct node *n, uint64_t *token, struct answer *answer);
 
 /* Nobody waits for the answer any more; a write that is under way goes on. */
 void node_cancel(struct node *n, uint64_t token);
+
+/* Writes of one stream and one lane may be under way together, and take effect in the order that
+ * they were submitted in. 0: nobody can be asked now. */
+uint64_t node_lane(struct node *n, uint32_t slot);
 
 /* ---- Links: the connections between nodes ----
  *
@@ -86,8 +89,7 @@ void node_link_sent(struct node *n, struct link *l, size_t bytes); /* that much 
 /* What the shell has to do next, if anything: asked after each step. */
 bool node_take_order(struct node *n, struct link_order *order);
 
-/* The process stops: says goodbye to the peers. */
-void node_stop(struct node *n);
+void node_stop(struct node *n); /* says goodbye to the peers */
 
 /* ---- View and shards ---- */
 
@@ -100,8 +102,8 @@ enum node_removed node_view_remove(struct node *n, const struct address *address
 const struct map *node_map(const struct node *n);
 uint32_t node_shard(const struct node *n); /* of this node, or SHARD_NONE */
 bool node_owns_slot(const struct node *n, uint32_t slot);
-/* False: nobody of that shard is reachable. */
-bool node_key_count(const struct node *n, uint32_t shard, uint64_t *keys);
+bool node_serves_slot(const struct node *n, uint32_t slot);   /* and is ready */
+bool node_may_read_slot(const struct node *n, uint32_t slot); /* and all of it is here */
 
 /* Changes of the map: answered like operations, under their token, when it is so. */
 enum node_taken node_reshard(struct node *n, uint64_t token, uint32_t shard_count,
@@ -116,11 +118,11 @@ struct node_progress {
 void node_reshard_progress(const struct node *n, struct node_progress *out);
 bool node_resharding(const struct node *n); /* a reshard that was asked of it is not over */
 
-/* ---- What the shell and its reports look at ---- */
+/* ---- Reports ---- */
 
 struct node_stats {
-    uint64_t answered[OP_KINDS][NODE_STATUSES];
-    uint64_t parked_now, parked_bytes, parked_total;
+    uint64_t answered[OP_KINDS][NODE_STATUSES]; /* to clients */
+    uint64_t guests; /* operations that other nodes have sent on to this one */
 };
 
 /* What has happened since the last call that an operator wants to read: lines, each ended by '\n'.
@@ -128,6 +130,8 @@ struct node_stats {
 struct slice node_take_notes(struct node *n);
 const struct node_stats *node_stats(const struct node *n);
 const struct replica_stats *node_replica_stats(const struct node *n);
+const struct parking *node_parking(const struct node *n);
+const struct forward_stats *node_forward_stats(const struct node *n);
 const struct store *node_store(const struct node *n);
 const struct address *node_self(const struct node *n);
 const struct actors *node_actors(const struct node *n);

@@ -61,7 +61,7 @@ struct peer {
     uint64_t acked;         /* of this node's writes, by it: delivered there */
     uint64_t ack_told;      /* of its writes, to it on the link `to` */
     uint64_t owes_since_ms; /* an acknowledgement; UINT64_MAX: nothing */
-    bool holds;             /* its row says that the group's state is there as a whole */
+    bool holds;             /* its row says that its group's state is there as a whole */
     struct row target;      /* its first row after it came into view, while this node catches up */
     bool is_met;            /* this node has had all that it had */
 };

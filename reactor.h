@@ -11,11 +11,7 @@
 #ifndef KVS_REACTOR_H
 #define KVS_REACTOR_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+#include "bytes.h"
 
 enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_HANGUP = 4 }; /* HANGUP comes unasked */
 

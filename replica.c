@@ -99,7 +99,10 @@ void replica_take_place(struct replica *r) {
 }
 
 void replica_note_row(struct replica *r, struct peer *p) {
-    p->holds = r->group != 0 && row_holds(&p->row, r->group, &r->slots);
+    const struct map *map = r->maps->map;
+    uint32_t shard = map_shard_of_node(map, &p->address);
+    uint64_t group = shard == SHARD_NONE ? 0 : map->group[shard];
+    p->holds = group != 0 && row_holds(&p->row, group, maps_slots(r->maps, group));
 }
 
 const struct slots *replica_slots_of(const struct replica *r, uint32_t actor) {

@@ -13,8 +13,9 @@
  * Order. The requests of a connection take effect in their order and are answered in it. A write
  * may take a while, and so that a client can have many of them under way, a connection goes on
  * reading: the exchanges that were begun and have no answer yet stand in a queue. Writes may join
- * it. Everything else waits until the queue is empty, parsed, at the front of the input: what it
- * looks at is what the writes before it have made. An answer that is ready before its turn is kept
+ * it that go the same way: this node's own ones, or those that another node is asked for.
+ * Everything else waits until the queue is empty, parsed, at the front of the input: what it looks
+ * at is what the writes before it have made. An answer that is ready before its turn is kept
  * in its exchange; those whose turn has come are sent at the end of the loop's turn, with one call
  * a connection.
  *
@@ -37,6 +38,7 @@
  *                                             CONN_CLOSING -----------> CONN_DRAINING --> (freed)
  *                                   settle: the client has it all      end of file, or LINGER_MS
  *
+ * CONN_STREAMING rests while its listing waits for what another node has.
  * CONN_READING may have exchanges in its queue, CONN_WAITING has some, the others have none. When
  * the node stops, stop_conn makes the last one of a queue the last one of its connection.
  * CONN_DRAINING has sent its end of file and discards what still arrives: closing a socket with
@@ -86,6 +88,7 @@ struct queue {
     struct exchange *first, **end; /* owned */
     uint32_t count;
     size_t body_bytes;     /* of all of them */
+    uint64_t lane;         /* of all of them, if they are writes */
     struct buffer answers; /* whose turn has come; sent at the end of the loop's turn */
     struct conn *next;     /* in server->answered */
 };
@@ -96,6 +99,7 @@ struct conn {
     uint64_t deadline_ms;
     struct server *server;
     struct sock sock;
+    uint64_t number; /* no other connection has it */
     enum conn_state state;
     bool peer_done;     /* the client will send no more */
     bool unparsed;      /* `in` may hold a whole request */
@@ -111,6 +115,8 @@ struct conn {
     size_t out_sent;
     size_t unsent;           /* what the kernel held of it when the deadline was set */
     struct listing *listing; /* CONN_STREAMING; owned */
+    uint64_t listing_token;  /* by which the node knows it */
+    bool listing_waits;      /* for a chunk of another node */
     struct queue *queue;     /* NULL: empty; owned */
 };
 
@@ -221,7 +227,7 @@ static void conn_free(struct conn *c) {
     sock_close(&c->sock);
     buffer_free(&c->in);
     buffer_free(&c->out);
-    if (c->listing != NULL) listing_free(c->listing);
+    if (c->listing != NULL) listing_free(c->listing, s->api.node);
     free(c);
     if (s->stopping && s->stats.connections_open == 0) reactor_stop(s->reactor);
 }
@@ -249,7 +255,7 @@ static void conn_create(struct server *s, struct sock sock) {
     }
     s->conns[fd] = c;
     s->stats.connections_open++;
-    s->stats.connections_accepted++;
+    c->number = ++s->stats.connections_accepted;
     set_deadline(c, s->config.idle_ms);
 }
 
@@ -365,6 +371,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
         .target = http_target(&c->parser, bytes),
         .body = http_body(&c->parser, bytes),
         .token = token_of(c, ++s->exchanges_begun),
+        .stream = c->number,
     };
     c->head_only = c->parser.method == HTTP_HEAD;
     c->client_1_0 = c->parser.minor_0;
@@ -379,7 +386,10 @@ static void begin_exchange(struct conn *c, const char *bytes) {
             place_answer(c, queue_exchange(c, &request));
         }
         break;
-    case API_UNDER_WAY: queue_exchange(c, &request); break;
+    case API_UNDER_WAY:
+        queue_exchange(c, &request);
+        c->queue->lane = s->reply.lane;
+        break;
     case API_WAITS:
         queue_exchange(c, &request)->parked = true;
         c->state = CONN_WAITING;
@@ -387,6 +397,8 @@ static void begin_exchange(struct conn *c, const char *bytes) {
     case API_STREAMS:
         c->state = CONN_STREAMING;
         c->listing = s->reply.listing;
+        c->listing_token = request.token;
+        c->listing_waits = false;
         if (c->client_1_0) c->keep_alive = false; /* the end of the body is the end of file */
         put_head(c);
         break;
@@ -394,7 +406,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
 }
 
 static void end_listing(struct conn *c) {
-    listing_free(c->listing);
+    listing_free(c->listing, c->server->api.node);
     c->listing = NULL;
     finish_exchange(c);
 }
@@ -408,7 +420,10 @@ static void put_piece(struct conn *c) {
         return;
     }
     piece->len = 0;
-    bool more = listing_fill(c->listing, s->api.node, piece, PIECE_BYTES);
+    enum listing_state state = listing_fill(c->listing, s->api.node, piece, PIECE_BYTES);
+    bool more = state != LISTING_DONE;
+    c->listing_waits = state == LISTING_WAITS;
+    if (piece->len == 0) return; /* the empty chunk is the last one */
     if (c->client_1_0) {
         buffer_put(&s->output, buffer_slice(piece));
     } else {
@@ -435,9 +450,12 @@ static enum http_result parse(struct conn *c, char *bytes, size_t *len) {
 }
 
 /* What was parsed must not be begun, or refused, while exchanges before it are under way. */
-static bool must_wait(const struct conn *c, enum http_result parsed, const char *bytes) {
+static bool must_wait(struct conn *c, enum http_result parsed, const char *bytes) {
     if (c->queue == NULL || parsed == HTTP_MORE) return false;
-    return parsed == HTTP_BAD || !api_is_write(c->parser.method, http_target(&c->parser, bytes));
+    if (parsed == HTTP_BAD) return true;
+    struct slice target = http_target(&c->parser, bytes);
+    return c->queue->lane == 0 ||
+           c->queue->lane != api_lane(&c->server->api, c->parser.method, target);
 }
 
 /* Keeps what is left of the input: bytes[0..len), from the shared buffer or from c->in itself. */
@@ -569,7 +587,7 @@ static bool send_kept(struct conn *c) {
 static bool go_on(struct conn *c) {
     if (c->out.len > 0) return true; /* the client has answers to take first */
     if (c->unparsed && c->state == CONN_READING) take_requests(c, c->in.at, c->in.len);
-    if (c->state == CONN_STREAMING) put_piece(c);
+    if (c->state == CONN_STREAMING && !c->listing_waits) put_piece(c);
     return send_output(c);
 }
 
@@ -583,7 +601,8 @@ static void settle(struct conn *c) {
         set_deadline(c, c->server->stopping ? LINGER_STOP_MS : LINGER_MS);
     }
     bool takes_requests = c->state == CONN_READING && queue_has_room(c->queue);
-    bool more_to_make = c->state == CONN_STREAMING || (takes_requests && c->unparsed);
+    bool more_to_make =
+        (c->state == CONN_STREAMING && !c->listing_waits) || (takes_requests && c->unparsed);
     bool at_rest = c->state == CONN_READING && !sending && !c->unparsed;
     if (c->peer_done && ((at_rest && c->queue == NULL) || c->state == CONN_DRAINING)) {
         conn_free(c);
@@ -647,13 +666,28 @@ static void on_conn_timer(struct timer *t) {
 
 /* ---- The end of a turn ---- */
 
+/* The listing goes on in the next turn. */
+static void give_chunk(struct server *s, uint64_t token) {
+    struct conn *c = conn_of_token(s, token);
+    if (c == NULL || c->state != CONN_STREAMING || c->listing_token != token) return;
+    listing_take(c->listing, &s->api.chunk);
+    c->listing_waits = false;
+    if (c->out.len == 0) set_deadline(c, s->config.idle_ms);
+    settle(c);
+}
+
 /* Fetches what the node has answered; the connections concerned are put into s->answered. */
 static void take_answers(struct server *s) {
     uint64_t token;
     for (;;) {
         s->reply.body.len = 0;
         s->reply.allow = NULL;
-        if (!api_take_answer(&s->api, &token, &s->reply)) return;
+        enum api_taken taken = api_take_answer(&s->api, &token, &s->reply);
+        if (taken == API_NOTHING) return;
+        if (taken == API_CHUNK) {
+            give_chunk(s, token);
+            continue;
+        }
         struct conn *c = conn_of_token(s, token);
         struct exchange *e = c == NULL ? NULL : queue_find(c->queue, token);
         if (e == NULL) continue; /* the client has gone */

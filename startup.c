@@ -90,6 +90,7 @@ static struct node *create_node(const struct config *c, const struct reactor *r)
         .shard_count = c->shard_count,
         .memory_bytes_max = c->memory_bytes_max,
         .park_ms = c->park_ms,
+        .forward_ms = c->forward_ms,
         .readmit_ms = c->readmit_ms,
         .cluster = slice_of(c->cluster),
         .boot = random64(),

@@ -29,7 +29,7 @@ static void learn_foreign_actors(struct node *n, struct metadata *m) {
 /* The sixth entry is this node's own, which exists from its first write on. */
 static void write_once(struct node *n, struct metadata *m) {
     struct claim none = {0};
-    struct op op = {OP_PUT, SLICE("bench"), SLICE("0"), &none};
+    struct op op = {.kind = OP_PUT, .key = SLICE("bench"), .value = SLICE("0"), .claim = &none};
     struct answer answer;
     if (node_submit(n, 0, &op, &answer) == NODE_ANSWERED)
         vclock_join(&m->clock, &answer.metadata->clock);

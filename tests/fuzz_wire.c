@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "../wire.h"
+#include "../wire_op.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -152,14 +153,37 @@ static bool again_goodbye(struct slice body, struct buffer *out) {
     return true;
 }
 
+static bool again_op(struct slice body, struct buffer *out) {
+    struct wire_op m;
+    if (!wire_read_op(body, &m)) return false;
+    wire_put_op(out, &m);
+    return true;
+}
+
+static bool again_answer(struct slice body, struct buffer *out) {
+    struct wire_answer m;
+    if (!wire_read_answer(body, &m)) return false;
+    wire_put_answer(out, &m);
+    return true;
+}
+
 static bool (*const again[WIRE_TYPES])(struct slice body, struct buffer *out) = {
-    [WIRE_HELLO] = again_hello,       [WIRE_WELCOME] = again_welcome,
-    [WIRE_REFUSED] = again_refused,   [WIRE_ROW] = again_row,
-    [WIRE_MAP_ASK] = again_map_ask,   [WIRE_MAP] = again_map,
-    [WIRE_ACTOR] = again_actor,       [WIRE_WRITE] = again_write,
-    [WIRE_ACK] = again_ack,           [WIRE_PULL] = again_pull,
-    [WIRE_SLOT] = again_slot,         [WIRE_VERSION] = again_version,
-    [WIRE_SLOT_END] = again_slot_end, [WIRE_GOODBYE] = again_goodbye,
+    [WIRE_HELLO] = again_hello,
+    [WIRE_WELCOME] = again_welcome,
+    [WIRE_REFUSED] = again_refused,
+    [WIRE_ROW] = again_row,
+    [WIRE_MAP_ASK] = again_map_ask,
+    [WIRE_MAP] = again_map,
+    [WIRE_ACTOR] = again_actor,
+    [WIRE_WRITE] = again_write,
+    [WIRE_ACK] = again_ack,
+    [WIRE_PULL] = again_pull,
+    [WIRE_SLOT] = again_slot,
+    [WIRE_VERSION] = again_version,
+    [WIRE_SLOT_END] = again_slot_end,
+    [WIRE_GOODBYE] = again_goodbye,
+    [WIRE_OP] = again_op,
+    [WIRE_ANSWER] = again_answer,
 };
 
 /* ---- Properties ---- */

@@ -192,6 +192,7 @@ struct node_config kit_cluster_config(uint32_t count, uint32_t shard_count) {
         .view_count = count,
         .shard_count = shard_count,
         .park_ms = 300,
+        .forward_ms = 2500,
         .boot = 77,
         .seed = {0x0706050403020100, 0x0f0e0d0c0b0a0908},
         .random64 = counted_random,

@@ -27,7 +27,8 @@ SEEDS_FIRST = 20
 SEEDS = 300
 SECONDS_MAX = 300  # for one run of the simulator; a mutant may also hang
 JOBS = len(os.sched_getaffinity(0))
-STORIES = [name for name in ("test_cluster", "test_schedules", "test_node", "test_peer", "test_metadata")
+STORIES = [name for name in ("test_cluster", "test_schedules", "test_forward", "test_pairs",
+                            "test_node", "test_peer", "test_metadata")
            if (ROOT / "tests" / f"{name}.c").exists()]
 TARGETS = ["sim-build", *(f"build/sim/tests/{name}" for name in STORIES)]
 
@@ -44,6 +45,8 @@ TARGETS = ["sim-build", *(f"build/sim/tests/{name}" for name in STORIES)]
 #     another map
 #   waived though not all are ready              so has a row that has it not, if all present boots
 #                                                have been heard
+#   an actor is introduced with the next row     the end of a turn opens the outputs to all, which
+#                                                introduces it as well
 #   frames taken of who is out                   its links are closed, and who is not in its view
 #                                                sends it nothing
 #   the actor of the process before stays        nobody heeds an acknowledgement of its writes
@@ -53,11 +56,11 @@ TARGETS = ["sim-build", *(f"build/sim/tests/{name}" for name in STORIES)]
 MUTANTS = [
     # ---- What clients know: node.c, metadata.c, cluster.c ----
     ("reads do not check dependencies", "node.c",
-     "if (!covers(n, op->claim, g.place.slot)) {",
-     "if (op->kind != OP_GET && !covers(n, op->claim, g.place.slot)) {"),
+     "if (!covers(n, op->claim, g->place.slot)) {",
+     "if (op->kind != OP_GET && !covers(n, op->claim, g->place.slot)) {"),
     ("writes do not check dependencies", "node.c",
-     "if (!covers(n, op->claim, g.place.slot)) {",
-     "if (op->kind == OP_GET && !covers(n, op->claim, g.place.slot)) {"),
+     "if (!covers(n, op->claim, g->place.slot)) {",
+     "if (op->kind == OP_GET && !covers(n, op->claim, g->place.slot)) {"),
     ("a map that is not known is no obstacle", "node.c",
      "if (!cluster_knows_map(&n->cluster, c->metadata.maps[i])) {",
      "if (false) {"),
@@ -305,6 +308,62 @@ MUTANTS = [
     ("who starts expects those that the group knows to be gone", "peer.c",
      "        if (theirs == NULL || !theirs->is_listed) p->listed_until_ms = ps->now_ms;\n",
      "        (void)theirs;\n"),
+
+    # ---- Operations of other shards: forward.c, node.c, listing.c, pairs.c ----
+    ("a write is executed again elsewhere", "forward.c",
+     "        end(f, s, NODE_OUTCOME_UNKNOWN);\n    } else if (s->out == dead) {",
+     "        move_write(f, s, rest);\n    } else if (s->out == dead) {"),
+    ("a write of which bytes have left is moved", "link.c",
+     "    if (place < l->gone_bytes) return false;\n",
+     "    if (place < l->gone_bytes) place = l->gone_bytes;\n"),
+    ("a write that has not left is called unknown", "forward.c",
+     "} else if (!link_unsent_from(s->out, s->place, &rest)) {",
+     "} else if (link_unsent_from(s->out, s->place, &rest) || true) {"),
+    ("the link that answers come by does not count", "forward.c",
+     "if (s->out != l && s->in != l) continue;",
+     "if (s->out != l) continue;"),
+    ("a read is not asked again", "forward.c",
+     "    if (!op_is_write(s->op.kind)) {\n        ask_again(f, s, dead);",
+     "    if (!op_is_write(s->op.kind)) {\n        end(f, s, NODE_CANNOT_FORWARD);"),
+    ("answers are waited for without end", "forward.c",
+     "return s->errand.deadline_ms <= f->now_ms || homeless_too_long;",
+     "return homeless_too_long;"),
+    ("an owner that is missing is waited for without end", "forward.c",
+     "return s->errand.deadline_ms <= f->now_ms || homeless_too_long;",
+     "return s->errand.deadline_ms <= f->now_ms;"),
+    ("who is not ready is asked", "forward.c",
+     "p->state != PEER_SELF && peer_in_view(p) && p->row.synced;",
+     "p->state != PEER_SELF && peer_in_view(p);"),
+    ("all nodes prefer the same owner", "forward.c",
+     "rotate(f->members + from, count - from, turn % (count - from));",
+     "rotate(f->members + from, count - from, turn * 0);"),
+    ("hops are not counted", "forward.c",
+     ".hops = (uint8_t)(s->errand.hops - 1),",
+     ".hops = s->errand.hops,"),
+    ("sent on without end", "node.c",
+     "if (g->errand->hops == 0) return true;",
+     "if (g->errand->hops == 0) ((struct errand *)g->errand)->hops = 1;"),
+    ("what is put behind on a link has no limit", "forward.c",
+     "return link_unsent_bytes(p->to) <= FORWARD_OUTPUT_MAX;",
+     "return true;"),
+    ("answers have no room to wait for", "node.c",
+     "if (!op_is_write(op->kind) && lacks_room(n, g->errand)) {",
+     "if (false) {"),
+    ("writes of one stream overtake each other", "node.c",
+     "    if (lacks_turn(n, g)) {",
+     "    if (false && lacks_turn(n, g)) {"),
+    ("what a node has asked begins when it is gone", "node.c",
+     "        if (is_orphan(n, p)) {",
+     "        if (false && is_orphan(n, p)) {"),
+    ("the metadata of another node's answer is lost", "forward.c",
+     "s->answer.metadata.len > 0 ? s->answer.metadata : s->claim",
+     "s->claim"),
+    ("a chunk that is cut claims the whole slot", "pairs.c",
+     "if (!full || pairs.at == pairs.count) slots_add(&whole, slot);",
+     "slots_add(&whole, slot);"),
+    ("a chunk goes on from the slot, not from the key", "pairs.c",
+     "struct slice after = slot == q->slot ? q->after : (struct slice){0};",
+     "struct slice after = {0};"),
 ]
 
 # These are bugs, and nothing finds them in 900 to 3000 seeds: each wants a story. Tried by name only.

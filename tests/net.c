@@ -163,7 +163,7 @@ static void take_result(struct node *n, struct result *r, const struct answer *a
     if (a->metadata != NULL)
         metadata_put(&text, a->metadata, node_actors(n));
     else
-        buffer_put(&text, a->asked);
+        buffer_put(&text, a->metadata_text);
     copy_text(r->metadata, sizeof r->metadata, buffer_slice(&text));
     buffer_free(&text);
 }
@@ -179,7 +179,7 @@ struct result submit(struct net *net, unsigned i, enum op_kind kind, const char 
     struct json_reader reader = json_reader_of(slice_of(metadata));
     if (metadata[0] != '\0') node_read_claim(n, &claim, &reader);
     CHECK(claim.form != CLAIM_BAD);
-    struct op op = {kind, slice_of(key), slice_of(value), &claim};
+    struct op op = {.kind = kind, .key = slice_of(key), .value = slice_of(value), .claim = &claim};
     if (node_submit(n, 1, &op, &answer) == NODE_ANSWERED) take_result(n, &r, &answer);
     claim_free(&claim);
     return r;

@@ -216,7 +216,7 @@ static int64_t now_s(void) {
 /* A soak takes the worlds in turn. */
 static uint64_t seed_of(const struct board *board, uint64_t next) {
     if (board->until_s == 0) return next;
-    return next / SIM_SOAKS % WORLD_SEEDS + next % SIM_SOAKS * WORLD_SEEDS;
+    return next / WORLDS % WORLD_SEEDS + next % WORLDS * WORLD_SEEDS;
 }
 
 static void work(struct board *board, uint32_t job) {

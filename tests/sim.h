@@ -32,16 +32,6 @@ enum world { WORLD_GROUP, WORLD_SHARDS, WORLD_MAPS, WORLDS };
 
 #define WORLD_SEEDS ((uint64_t)1000000000)
 
-/* Those that a soak runs in turn. WORLDS, once maps change by request. */
-#define SIM_SOAKS WORLD_MAPS
-
-/* Any node answers for any key. While that is not built, clients ask owners. */
-#define SIM_FORWARDS false
-
-/* Metadata at rest names living actors only, whatever their group. Until that is built, those of
- * one's own group. */
-#define SIM_PRUNES_ALL false
-
 /* What this seed is like. */
 struct plan {
     enum world world;
@@ -182,9 +172,10 @@ struct requests {
     uint32_t count, cap;
     uint64_t last_us; /* when the last one arrived */
     bool aim_open;    /* one at a time: the last one may still be followed by a fault */
-    uint32_t struck[HOSTS_MAX][HOSTS_MAX];    /* by the first, the second: its boot then, */
-    uint32_t struck_by[HOSTS_MAX][HOSTS_MAX]; /* and that of the first; 0: not */
-    uint32_t told[HOSTS_MAX][HOSTS_MAX];      /* the first, of the second, in that boot */
+    uint32_t struck[HOSTS_MAX][HOSTS_MAX];      /* by the first, the second: its boot then, */
+    uint32_t struck_by[HOSTS_MAX][HOSTS_MAX];   /* and that of the first; 0: not */
+    uint32_t told[HOSTS_MAX][HOSTS_MAX];        /* the first, of the second, in that boot */
+    uint64_t forgiven_us[HOSTS_MAX][HOSTS_MAX]; /* when one of them listed the other again */
 };
 
 void requests_free(struct sim *s);
@@ -305,6 +296,7 @@ uint32_t check_actor(struct sim *s, uint32_t h, uint32_t index); /* node's index
 uint32_t check_shown(struct sim *s, uint32_t h, uint32_t key);
 /* The dot of a write has become known: is it where it must be by now? */
 void check_named(struct sim *s, uint32_t write);
+void check_named_late(struct sim *s, uint32_t h, uint32_t write);
 
 /* ---- Faults ---- */
 

@@ -86,9 +86,6 @@ static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
     return write == WRITE_NONE ? NULL : &s->truth.writes[write];
 }
 
-/* Entries that went from metadata were on every node. If all of these died, and the map did not,
- * since others or one who was still catching up knew it, nobody can tell that anything is missing:
- * the lost is passed over as if it had been waived. */
 /* No live node of the map that h lives by has it: what only the struck off have is lost, too. */
 static bool is_out_of_reach(const struct sim *s, uint32_t h, const struct truth_write *w) {
     uint32_t map = s->check.hosts[h].map;
@@ -99,6 +96,9 @@ static bool is_out_of_reach(const struct sim *s, uint32_t h, const struct truth_
     return true;
 }
 
+/* Entries that went from metadata were on every node. If all of these died, and the map did not,
+ * since others or one who was still catching up knew it, nobody can tell that anything is missing:
+ * the lost is passed over as if it had been waived. */
 static bool is_pruned_and_lost(const struct sim *s, uint32_t h, uint32_t key, uint32_t actor,
                                uint32_t here, uint32_t seen) {
     bool lost = seen <= s->check.pruned[actor];
@@ -274,11 +274,16 @@ static void judge_pairs(struct sim *s, uint32_t h, uint32_t key) {
     }
 }
 
-/* Does anybody but this host have the write? */
+/* It makes the write, or has made it and kept the slot. */
+static bool is_origin(const struct sim *s, uint32_t h, const struct truth_write *w) {
+    bool is_its_boot = s->hosts[h].node != NULL && s->hosts[h].boot == truth_origin(&s->truth, w);
+    return is_its_boot && s->check.hosts[h].holds[w->key];
+}
+
+/* Does anybody but this host (HOSTS_MAX: anybody at all) have the write? */
 static bool is_elsewhere(const struct sim *s, uint32_t h, const struct truth_write *w) {
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
-        bool origin = s->hosts[o].node != NULL && s->hosts[o].boot == truth_origin(&s->truth, w);
-        if (o != h && (origin || has(s, o, w))) return true;
+        if (o != h && (is_origin(s, o, w) || has(s, o, w))) return true;
     }
     return false;
 }
@@ -327,6 +332,17 @@ static void judge_state(struct sim *s, uint32_t h) {
 
 /* ---- Two copies ---- */
 
+/* An answer from elsewhere has named a write; meanwhile all that had it may have died. */
+void check_named_late(struct sim *s, uint32_t h, uint32_t write) {
+    const struct truth_write *w = &s->truth.writes[write];
+    if (w->lost || is_elsewhere(s, HOSTS_MAX, w)) return;
+    lose(s, write);
+    uint32_t owners = maps_owners(s, seen_of(s, h)->map, w->key);
+    if (s->plan.one_at_a_time && (owners & (owners - 1)) != 0) {
+        base_violation(&s->base, "I8", "w%u was answered and is nowhere", write);
+    }
+}
+
 /* I8: what is answered or served is on two nodes, or its node was alone. */
 static void judge_copies(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
@@ -348,8 +364,7 @@ void check_before_death(struct sim *s, uint32_t h) {
     bool strict = s->plan.one_at_a_time && (roster & ~(1u << h)) != 0;
     for (uint32_t i = 0; i < s->truth.count; i++) {
         struct truth_write *w = &s->truth.writes[i];
-        bool origin = s->hosts[h].boot == truth_origin(&s->truth, w);
-        if (!w->has_dot || (!origin && !has(s, h, w))) continue;
+        if (!w->has_dot || (!is_origin(s, h, w) && !has(s, h, w))) continue;
         if (w->lost || is_elsewhere(s, h, w)) continue;
         lose(s, i);
         if (strict && (w->state == WRITE_DONE || w->served)) {
@@ -402,7 +417,9 @@ static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
  * of others; unless they break so often that an acknowledgement finds no way for a second. */
 static void judge_gone(struct sim *s, uint32_t h, uint32_t o) {
     if ((s->plan.faults & FAULTS_OF_CUT) != 0 || s->plan.fault_gap_us < 500 * MS) return;
-    if (request_has_struck(s, h, o)) return;
+    uint64_t forgiven_us = s->requests.forgiven_us[h][o]; /* a refusal may still be under way */
+    bool fresh = forgiven_us != 0 && s->base.now_us - forgiven_us < SETTLED_US;
+    if (request_has_struck(s, h, o) || fresh) return;
     base_violation(&s->base, "VIEW", "n%u lists n%u no more, and nothing was cut", h, o);
 }
 
@@ -730,7 +747,10 @@ static void judge_rest_keys(struct sim *s, uint32_t h) {
         if (h == first) judge_kept(s, h, k);
     }
     if (maps_roster_of(s, h) == 0) return;
-    if (!node_key_count(n, node_shard(n), &keys) || keys != live) {
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
+        if (node_owns_slot(n, slot)) keys += store_slot_live(node_store(n), slot);
+    }
+    if (keys != live) {
         base_violation(&s->base, "I10", "n%u counts %llu keys in its shard, there are %llu", h,
                        (unsigned long long)keys, (unsigned long long)live);
     }
@@ -765,9 +785,7 @@ void check_rest_answer(struct sim *s, uint32_t h, const struct metadata *m) {
     if (!later || !is_complete(s) || s->truth.lost_count > 0) return;
     for (uint32_t i = 0; i < m->clock.len; i++) {
         uint32_t actor = check_actor(s, h, m->clock.dots[i].actor);
-        const struct truth_actor *x = &s->truth.actors[actor];
-        bool gone = x->group == c->group && host_of_boot(s, x->boot) == NULL;
-        if (SIM_PRUNES_ALL ? is_of_the_living(s, actor) : !gone) continue;
+        if (is_of_the_living(s, actor)) continue;
         base_violation(&s->base, "I10", "at rest n%u's metadata names actor %016llx, which is over",
                        h, (unsigned long long)s->truth.actors[actor].id);
     }

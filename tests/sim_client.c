@@ -116,24 +116,28 @@ static uint32_t new_op(struct sim *s, struct client_op op) {
     return c->count++;
 }
 
-/* Which boot makes a write that is sent to that host, so far as that is certain. */
-static uint64_t boot_asked(const struct sim *s, uint32_t host) {
-    return SIM_FORWARDS ? BOOT_ANY : s->hosts[host].boot;
+/* A tombstone does not say which delete it is of: there is one at a time that a live process may
+ * have made or may make yet. */
+static bool may_delete(const struct sim *s, uint32_t key) {
+    for (uint32_t i = 0; i < s->truth.count; i++) {
+        const struct truth_write *w = &s->truth.writes[i];
+        bool open = w->is_delete && w->key == key && !w->has_dot && w->state != WRITE_REFUSED;
+        if (open && (w->boot == BOOT_ANY || host_of_boot(s, w->boot) != NULL)) return false;
+    }
+    return true;
 }
 
-static enum op_kind pick_kind(struct sim *s, uint32_t host, uint32_t key) {
+static enum op_kind pick_kind(struct sim *s, uint32_t key) {
     uint64_t dice = base_below(&s->base, 1000);
-    bool may_delete = truth_may_delete(&s->truth, key, boot_asked(s, host));
     if (dice < s->plan.get_permille) return OP_GET;
-    return dice < s->plan.get_permille + s->plan.delete_permille && may_delete ? OP_DELETE : OP_PUT;
+    return dice < s->plan.get_permille + s->plan.delete_permille && may_delete(s, key) ? OP_DELETE : OP_PUT;
 }
 
 static void ask(struct sim *s, uint32_t session, enum op_kind kind, uint32_t h, uint32_t key) {
     struct session *me = &s->clients.sessions[session];
     uint32_t write = WRITE_NONE;
     if (kind != OP_GET) {
-        write = truth_send(&s->truth, kind == OP_DELETE, key, boot_asked(s, h), &me->past,
-                           s->base.now_us);
+        write = truth_send(&s->truth, kind == OP_DELETE, key, &me->past, s->base.now_us);
     }
     uint32_t op = new_op(s, (struct client_op){
                                 .kind = kind,
@@ -172,17 +176,6 @@ static uint32_t pick_host(struct sim *s) {
     return count == 0 ? HOSTS_MAX : live[base_below(&s->base, count)];
 }
 
-/* Whom to ask for a key, `any` being a live host. Without forwarding: one that owns it, by its own
- * map. */
-static uint32_t pick_server(struct sim *s, uint32_t any, uint32_t key) {
-    uint32_t owners[HOSTS_MAX], count = 0;
-    if (SIM_FORWARDS || s->plan.world == WORLD_GROUP || maps_owns(s, any, key)) return any;
-    for (uint32_t h = 0; h < s->plan.hosts; h++) {
-        if (s->hosts[h].node != NULL && maps_owns(s, h, key)) owners[count++] = h;
-    }
-    return count == 0 ? any : owners[base_below(&s->base, count)];
-}
-
 static void change_life(struct sim *s, uint32_t session) {
     struct session *me = &s->clients.sessions[session];
     bool frustrated =
@@ -203,7 +196,6 @@ static void final_step(struct sim *s, uint32_t session) {
     while (*done < per_session * s->plan.sessions && *done / per_session == session) {
         uint32_t at = (*done)++ % per_session;
         if (s->hosts[at / keys].node == NULL) continue;
-        if (!SIM_FORWARDS && !maps_owns(s, at / keys, at % keys)) continue;
         ask(s, session, OP_GET, at / keys, at % keys);
         return;
     }
@@ -225,8 +217,7 @@ static void random_step(struct sim *s, uint32_t session) {
         base_at(&s->base, s->base.now_us + NO_NODE_US, EVENT_SESSION, session, 0);
         return;
     }
-    h = pick_server(s, h, key);
-    enum op_kind kind = pick_kind(s, h, key);
+    enum op_kind kind = pick_kind(s, key);
     ask(s, session, kind, h, key);
     if (kind != OP_GET) fault_behind_write(s, h);
 }
@@ -269,16 +260,23 @@ void client_submit(struct sim *s, uint32_t h, uint32_t number) {
                            (int)me->metadata.len, me->metadata.at);
         }
     }
-    struct op request = {op->kind, s->key_names[op->key], value_of(s, op, &value), claim};
+    struct op request = {.kind = op->kind,
+                         .key = s->key_names[op->key],
+                         .value = value_of(s, op, &value),
+                         .claim = claim};
     struct answer answer;
     op->state = OP_AT_NODE;
     op->waits_since_us = s->base.now_us;
+    uint32_t under_way = node_under_way(n);
     enum node_taken taken = node_submit(n, number, &request, &answer);
     base_trace(&s->base, (uint64_t)taken, "n%u takes #%u: %s", h, number,
                taken == NODE_ANSWERED ? "answered"
                : taken == NODE_PARKED ? "parked"
                                       : "under way");
-    if (taken == NODE_UNDER_WAY) check_begins(s, h);
+    if (node_under_way(n) > under_way) {
+        check_begins(s, h);
+        s->truth.writes[op->write].boot = s->hosts[h].boot;
+    }
     if (taken == NODE_ANSWERED) client_answered(s, h, number, &answer);
     buffer_free(&value);
 }
@@ -324,8 +322,9 @@ void clients_host_died(struct sim *s, uint32_t h) {
 /* ---- Answers ---- */
 
 static const char *status_name(enum node_status status) {
-    static const char *const names[] = {"found",  "created", "replaced",       "deleted",
-                                        "no key", "not yet", "cannot forward", "memory limit"};
+    static const char *const names[] = {"found",        "created", "replaced",
+                                        "deleted",      "no key",  "not yet",
+                                        "cannot forward", "memory limit", "outcome unknown"};
     return (size_t)status < sizeof names / sizeof *names ? names[status] : "?";
 }
 
@@ -436,7 +435,7 @@ static bool is_answered_here(const struct answer *a) {
 }
 
 static struct slice metadata_text(const struct answer *a) {
-    return a->asked;
+    return a->metadata_text;
 }
 
 /* What the client has now seen. */
@@ -530,6 +529,7 @@ static uint32_t what_was_shown(struct sim *s, uint32_t h, const struct client_op
         s->truth.writes[op->write].state = WRITE_DONE;
         if (!s->truth.writes[op->write].has_dot) check_shown(s, h, op->key);
         name_write(s, h, op, m);
+        if (!is_answered_here(a)) check_named_late(s, h, op->write);
         return op->write;
     }
     if (op->write != WRITE_NONE) s->truth.writes[op->write].state = WRITE_REFUSED;

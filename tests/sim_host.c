@@ -82,6 +82,7 @@ void host_start(struct sim *s, uint32_t h) {
         .view_count = host->view_count,
         .shard_count = (s->plan.newcomers >> h & 1) != 0 ? 0 : s->plan.shard_count,
         .park_ms = s->plan.park_ms,
+        .forward_ms = 2500,
         .readmit_ms = s->plan.readmit_ms,
         .cluster = SLICE("sim"),
         .ring_writes_max = s->plan.ring_writes_max,

@@ -107,6 +107,9 @@ static const char *list(struct sim *s, const struct request *q) {
     struct requests *r = &s->requests;
     if (q->host == q->about) return "itself";
     enum peers_added added = node_view_add(s->hosts[q->host].node, &s->hosts[q->about].address);
+    if (has_struck(s, q->host, q->about)) {
+        r->forgiven_us[q->host][q->about] = r->forgiven_us[q->about][q->host] = s->base.now_us;
+    }
     r->struck_by[q->host][q->about] = 0;
     s->check.hosts[q->host].sees_boot[q->about] = 0; /* listed at once, whatever was before */
     if (s->hosts[q->about].node != NULL) {           /* who is not there will be forgotten */

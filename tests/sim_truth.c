@@ -60,14 +60,14 @@ bool past_is_torn(const struct truth *t, const struct past *p) {
 
 /* ---- Writes ---- */
 
-uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, uint64_t boot,
-                    const struct past *past, uint64_t now_us) {
+uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, const struct past *past,
+                    uint64_t now_us) {
     if (t->count == t->cap) {
         t->cap = t->cap == 0 ? 64 : t->cap * 2;
         t->writes = bytes_realloc(t->writes, t->cap * sizeof *t->writes);
     }
     t->writes[t->count] = (struct truth_write){
-        .is_delete = is_delete, .key = key, .boot = boot, .sent_us = now_us, .past = *past};
+        .is_delete = is_delete, .key = key, .sent_us = now_us, .past = *past};
     return t->count++;
 }
 
@@ -80,20 +80,17 @@ bool truth_has_nameless_delete(const struct truth *t, uint32_t key) {
     return false;
 }
 
-/* The delete of that key whose dot is not known and which that boot may have made. */
+/* The delete of that key whose dot is not known and which that boot has made; if it was sent none,
+ * the one of which nobody knows who took it. */
 static uint32_t nameless_delete(const struct truth *t, uint32_t key, uint64_t boot) {
-    for (uint32_t i = t->count; i-- > 0;) {
+    uint32_t found = WRITE_NONE;
+    for (uint32_t i = 0; i < t->count; i++) {
         const struct truth_write *w = &t->writes[i];
-        bool may = w->boot == boot || w->boot == BOOT_ANY;
-        if (w->is_delete && w->key == key && may && !w->has_dot && w->state != WRITE_REFUSED) {
-            return i;
-        }
+        bool open = w->is_delete && w->key == key && !w->has_dot && w->state != WRITE_REFUSED;
+        if (open && w->boot == boot) return i;
+        if (open && w->boot == BOOT_ANY) found = i;
     }
-    return WRITE_NONE;
-}
-
-bool truth_may_delete(const struct truth *t, uint32_t key, uint64_t boot) {
-    return nameless_delete(t, key, boot) == WRITE_NONE;
+    return found;
 }
 
 /* The number in a value: "w17" and whatever follows. */

@@ -17,7 +17,7 @@
 
 #define KEYS_MAX   5
 #define ACTORS_MAX 256
-#define BOOT_ANY   0 /* of a write that may be sent on: whoever takes it */
+#define BOOT_ANY   0
 #define WRITE_NONE UINT32_MAX
 
 struct past {
@@ -31,7 +31,7 @@ enum write_state { WRITE_SENT, WRITE_DONE, WRITE_REFUSED, WRITE_UNKNOWN };
 struct truth_write {
     bool is_delete;
     uint32_t key;
-    uint64_t boot; /* of the node that it was sent to, or BOOT_ANY */
+    uint64_t boot; /* of the node that began it; BOOT_ANY: it may have been sent on */
     uint64_t sent_us;
     struct past past;
     enum write_state state;
@@ -78,10 +78,8 @@ void past_add(struct truth *t, struct past *p, uint32_t write); /* with all that
 bool past_is_torn(const struct truth *t, const struct past *p);
 
 /* A write is sent: its place, which is also in its value. */
-uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, uint64_t boot,
-                    const struct past *past, uint64_t now_us);
-/* May a delete be sent, so that tombstones stay distinguishable? */
-bool truth_may_delete(const struct truth *t, uint32_t key, uint64_t boot);
+uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, const struct past *past,
+                    uint64_t now_us);
 
 /* A map has such a group. */
 void truth_learn_group(struct truth *t, uint64_t id, const bool has[KEYS_MAX]);

@@ -46,9 +46,10 @@ static void site_free(struct site *s) {
 }
 
 static void read_listing(struct site *s) {
-    while (listing_fill(s->reply.listing, s->n, &s->reply.body, s->reply.body.len + 1))
+    while (listing_fill(s->reply.listing, s->n, &s->reply.body, s->reply.body.len + 1) ==
+           LISTING_MORE)
         continue;
-    listing_free(s->reply.listing);
+    listing_free(s->reply.listing, s->n);
     s->reply.listing = NULL;
 }
 
@@ -341,7 +342,7 @@ static void malformed_metadata_is_named_with_its_place_in_the_body(void) {
           "{\"error\":\"Malformed causal-metadata at byte 19: expected an object\"}");
     check(s, HTTP_DELETE, "/kvs/k", "{ \"x\":1, \"causal-metadata\":\"abc\"}", 400,
           "{\"error\":\"Malformed causal-metadata at byte 32: a string with something in it\"}");
-    CHECK_U64(node_stats(s->n)->parked_total, 0);
+    CHECK_U64(node_parking(s->n)->total, 0);
     site_free(s);
 }
 
@@ -389,12 +390,14 @@ static void a_read_that_waited_gets_the_value_when_it_comes(void) {
 }
 
 static void other_refusals_of_the_node_have_their_bodies(void) {
-    struct site *s = site_of(kit_cluster_config(2, 2));
+    struct node_config config = kit_cluster_config(2, 2);
+    config.park_ms = 0;
+    struct site *s = site_of(config);
     check(s, HTTP_PUT, "/kvs/key4", "{\"value\":1,\"causal-metadata\":" SEEN("4") "}", 503,
           "{\"error\":\"Cannot forward request\",\"causal-metadata\":" SEEN(
               "4") ",\"shard-id\":\"s1\"}");
     site_free(s);
-    struct node_config config = kit_node_config();
+    config = kit_node_config();
     config.memory_bytes_max = 1;
     s = site_of(config);
     check(s, HTTP_PUT, "/kvs/k", "{\"value\":1}", 507,
@@ -537,7 +540,9 @@ static void an_address_must_be_there_and_good(void) {
 /* ---- /shard ---- */
 
 static void shards_are_described(void) {
-    struct site *s = site_of(kit_cluster_config(5, 2));
+    struct node_config config = kit_cluster_config(5, 2);
+    config.park_ms = 0;
+    struct site *s = site_of(config);
     kit_pass_until_ready(s->n);
     check(s, HTTP_GET, "/shard/ids", "", 200, "{\"shard-ids\":[\"s0\",\"s1\"]}");
     check(s, HTTP_GET, "/shard/node-shard-id", "", 200, "{\"node-shard-id\":\"s0\"}");
@@ -759,14 +764,23 @@ static void metrics_are_lines_of_the_text_format(void) {
     site_free(s);
 }
 
-static void only_a_plain_write_may_join_writes_under_way(void) {
-    CHECK(api_is_write(HTTP_PUT, SLICE("/kvs/k")));
-    CHECK(api_is_write(HTTP_PUT, SLICE("http://kvs:8090/kvs/k?x")));
-    CHECK(!api_is_write(HTTP_PUT, SLICE("/kvs")));
-    CHECK(!api_is_write(HTTP_PUT, SLICE("/view?/kvs/k")));
-    CHECK(!api_is_write(HTTP_DELETE, SLICE("/kvs/k")));
-    CHECK(!api_is_write(HTTP_GET, SLICE("/kvs/k")));
-    CHECK(!api_is_write(HTTP_PUT, (struct slice){0}));
+static void only_a_plain_write_of_the_same_lane_may_join_writes_under_way(void) {
+    struct site *s = site_of(kit_cluster_config(2, 2));
+    struct api *api = &s->api;
+    uint64_t lane = api_lane(api, HTTP_PUT, SLICE("/kvs/key0"));
+    CHECK(lane != 0 && shard_slot(SLICE("key0")) % 2 == 0);
+    CHECK_U64(api_lane(api, HTTP_PUT, SLICE("http://kvs:8090/kvs/k%65y0?x")), lane);
+    CHECK_U64(api_lane(api, HTTP_PUT, SLICE("/kvs/key4")), 0); /* whose shard is not there */
+    CHECK_U64(api_lane(api, HTTP_PUT, SLICE("/kvs")), 0);
+    CHECK_U64(api_lane(api, HTTP_PUT, SLICE("/kvs/%zz")), 0);
+    CHECK_U64(api_lane(api, HTTP_PUT, SLICE("/view?/kvs/key0")), 0);
+    CHECK_U64(api_lane(api, HTTP_DELETE, SLICE("/kvs/key0")), 0);
+    CHECK_U64(api_lane(api, HTTP_GET, SLICE("/kvs/key0")), 0);
+    CHECK_U64(api_lane(api, HTTP_PUT, (struct slice){0}), 0);
+    site_free(s);
+    s = lone_site();
+    CHECK(api_lane(&s->api, HTTP_PUT, SLICE("/kvs/key4")) != 0);
+    site_free(s);
 }
 
 int main(void) {
@@ -785,7 +799,7 @@ int main(void) {
     RUN(a_dependency_that_is_missing_is_waited_for_and_then_named);
     RUN(a_read_that_waited_gets_the_value_when_it_comes);
     RUN(other_refusals_of_the_node_have_their_bodies);
-    RUN(only_a_plain_write_may_join_writes_under_way);
+    RUN(only_a_plain_write_of_the_same_lane_may_join_writes_under_way);
     RUN(a_listing_is_answered_with_all_pairs);
     RUN(queries_are_read_by_name);
     RUN(bad_queries_are_refused);

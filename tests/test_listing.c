@@ -12,7 +12,7 @@
 static void change(struct node *n, enum op_kind kind, struct slice key, struct slice value) {
     struct claim claim = {0};
     struct answer answer;
-    struct op op = {kind, key, value, &claim};
+    struct op op = {.kind = kind, .key = key, .value = value, .claim = &claim};
     enum node_taken taken = node_submit(n, 1, &op, &answer);
     uint64_t token;
     if (taken == NODE_UNDER_WAY && node_take_answer(n, &token, &answer)) taken = NODE_ANSWERED;
@@ -105,22 +105,29 @@ static struct page *read_page(struct slice text) {
     return p;
 }
 
-static struct buffer text_of(const struct node *n, struct listing_query query, size_t enough) {
-    struct listing *l = listing_create(&query);
+/* False: that was the end. */
+static bool fill(struct listing *l, struct node *n, struct buffer *out, size_t enough) {
+    enum listing_state state = listing_fill(l, n, out, enough);
+    CHECK(state != LISTING_WAITS);
+    return state == LISTING_MORE;
+}
+
+static struct buffer text_of(struct node *n, struct listing_query query, size_t enough) {
+    struct listing *l = listing_create(&query, 1);
     struct buffer text = {0};
     for (bool more = true; more;) {
         struct buffer piece = {0};
-        more = listing_fill(l, n, &piece, enough);
+        more = fill(l, n, &piece, enough);
         CHECK(piece.len > 0);
         if (more) CHECK(piece.len >= enough);
         buffer_put(&text, buffer_slice(&piece));
         buffer_free(&piece);
     }
-    listing_free(l);
+    listing_free(l, n);
     return text;
 }
 
-static struct page *list(const struct node *n, struct listing_query query) {
+static struct page *list(struct node *n, struct listing_query query) {
     struct buffer text = text_of(n, query, 1000);
     struct page *p = read_page(buffer_slice(&text));
     buffer_free(&text);
@@ -238,7 +245,7 @@ static void a_prefix_picks_the_keys_that_start_with_it(void) {
 }
 
 /* All pages put together are the listing without a limit. */
-static void check_paging(const struct node *n, struct slice prefix, uint64_t limit) {
+static void check_paging(struct node *n, struct slice prefix, uint64_t limit) {
     struct page *whole = list(n, (struct listing_query){.prefix = prefix});
     struct buffer after = {0};
     size_t met = 0;
@@ -304,14 +311,14 @@ static void a_listing_goes_on_behind_a_key_that_is_gone(void) {
 
 /* Fills pieces of at least a byte, a pair each, and calls `between` after each. */
 static struct page *list_slowly(struct node *n, void (*between)(struct node *n, uint32_t piece)) {
-    struct listing *l = listing_create(&(struct listing_query){0});
+    struct listing *l = listing_create(&(struct listing_query){0}, 1);
     struct buffer text = {0};
     bool more = true;
     for (uint32_t piece = 0; more; piece++) {
-        more = listing_fill(l, n, &text, text.len + 1);
+        more = fill(l, n, &text, text.len + 1);
         between(n, piece);
     }
-    listing_free(l);
+    listing_free(l, n);
     struct page *p = read_page(buffer_slice(&text));
     buffer_free(&text);
     return p;
@@ -417,11 +424,11 @@ static void what_stands_still_is_listed_exactly_once_whatever_else_changes(void)
 static void a_listing_may_be_given_up(void) {
     struct node *n = node_with(100);
     struct buffer out = {0};
-    struct listing *l = listing_create(&(struct listing_query){SLICE("k"), SLICE("k5"), 20});
-    CHECK(listing_fill(l, n, &out, 30));
-    listing_free(l); /* and nothing leaks */
-    l = listing_create(&(struct listing_query){0});
-    listing_free(l);
+    struct listing *l = listing_create(&(struct listing_query){SLICE("k"), SLICE("k5"), 20}, 1);
+    CHECK(fill(l, n, &out, 30));
+    listing_free(l, n); /* and nothing leaks */
+    l = listing_create(&(struct listing_query){0}, 1);
+    listing_free(l, n);
     buffer_free(&out);
     node_free(n);
 }
@@ -430,6 +437,7 @@ static void a_listing_may_be_given_up(void) {
 
 static void what_other_shards_hold_is_said_to_be_missing(void) {
     struct node_config config = kit_cluster_config(4, 3);
+    config.park_ms = 0;
     struct node *n = node_create(&config, KIT_NOW_MS, KIT_WALL_MS);
     kit_pass_until_ready(n);
     for (uint32_t i = 0; i < 100; i++) {

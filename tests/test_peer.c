@@ -353,7 +353,7 @@ static void nonsense_breaks_the_link_and_nothing_else(void) {
 static void put(struct far *f) {
     struct claim claim = {0};
     struct answer a;
-    struct op op = {OP_PUT, SLICE("k"), SLICE("1"), &claim};
+    struct op op = {.kind = OP_PUT, .key = SLICE("k"), .value = SLICE("1"), .claim = &claim};
     claim_clear(&claim);
     CHECK(node_submit(f->n, 1, &op, &a) == NODE_UNDER_WAY);
     claim_free(&claim);

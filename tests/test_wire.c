@@ -8,6 +8,7 @@
 
 #include "../metadata.h"
 #include "../wire.h"
+#include "../wire_op.h"
 
 static struct guard guard;
 
@@ -384,6 +385,84 @@ static void check_goodbye(struct slice body, struct kit_random *r) {
     CHECK_U64(body.len, 0);
 }
 
+/* Printable bytes, behind those that `text` has already. */
+static struct slice draw_more(struct kit_random *r, struct buffer *text, size_t len_min,
+                              size_t len_max) {
+    char drawn[256];
+    size_t from = text->len;
+    buffer_put(text, draw_text(r, drawn, len_min, len_max));
+    return (struct slice){text->at + from, text->len - from};
+}
+
+/* Its texts are in `text`. */
+static struct wire_op draw_op(struct kit_random *r, struct buffer *text) {
+    struct wire_op m = {.id = kit_next(r), .stream = draw_u64(r), .ms = (uint32_t)draw_u64(r)};
+    m.kind = (enum op_kind)kit_below(r, OP_KINDS);
+    m.hops = (uint8_t)kit_next(r);
+    m.slot = (uint16_t)kit_below(r, SHARD_SLOTS);
+    buffer_reserve(text, 1000);
+    if (m.kind == OP_COUNT) return m;
+    if (m.kind == OP_LIST) {
+        m.value = draw_more(r, text, 4, 200);
+        return m;
+    }
+    m.key = draw_more(r, text, 1, STORE_KEY_BYTES_MAX);
+    m.slot = (uint16_t)shard_slot(m.key);
+    m.claim = draw_more(r, text, 0, 200);
+    if (m.kind == OP_PUT) m.value = draw_more(r, text, 1, 200);
+    return m;
+}
+
+static void put_op(struct buffer *out, struct kit_random *r) {
+    struct buffer text = {0};
+    struct wire_op m = draw_op(r, &text);
+    wire_put_op(out, &m);
+    buffer_free(&text);
+}
+
+static void check_op(struct slice body, struct kit_random *r) {
+    struct buffer text = {0};
+    struct wire_op want = draw_op(r, &text), got;
+    if (CHECK(wire_read_op(body, &got))) {
+        CHECK(got.id == want.id && got.stream == want.stream && got.kind == want.kind);
+        CHECK(got.hops == want.hops && got.ms == want.ms && got.slot == want.slot);
+        CHECK_SLICE(got.key, want.key);
+        CHECK_SLICE(got.value, want.value);
+        CHECK_SLICE(got.claim, want.claim);
+    }
+    buffer_free(&text);
+}
+
+static struct wire_answer draw_answer(struct kit_random *r, struct buffer *text) {
+    struct wire_answer m = {.id = kit_next(r)};
+    m.status = (enum node_status)kit_below(r, NODE_STATUSES);
+    m.shard = (uint8_t)kit_below(r, SHARD_COUNT_MAX);
+    buffer_reserve(text, 1000);
+    m.metadata = draw_more(r, text, 0, 200);
+    if (m.status == NODE_NOT_YET) m.missing = draw_more(r, text, 0, 200);
+    if (m.status == NODE_FOUND) m.value = draw_more(r, text, 0, 200);
+    return m;
+}
+
+static void put_answer(struct buffer *out, struct kit_random *r) {
+    struct buffer text = {0};
+    struct wire_answer m = draw_answer(r, &text);
+    wire_put_answer(out, &m);
+    buffer_free(&text);
+}
+
+static void check_answer(struct slice body, struct kit_random *r) {
+    struct buffer text = {0};
+    struct wire_answer want = draw_answer(r, &text), got;
+    if (CHECK(wire_read_answer(body, &got))) {
+        CHECK(got.id == want.id && got.status == want.status && got.shard == want.shard);
+        CHECK_SLICE(got.metadata, want.metadata);
+        CHECK_SLICE(got.missing, want.missing);
+        CHECK_SLICE(got.value, want.value);
+    }
+    buffer_free(&text);
+}
+
 static const struct message {
     void (*put)(struct buffer *out, struct kit_random *r);
     void (*check)(struct slice body, struct kit_random *r);
@@ -402,6 +481,8 @@ static const struct message {
     [WIRE_VERSION] = {put_version, check_write},
     [WIRE_SLOT_END] = {put_slot_end, check_slot_end},
     [WIRE_GOODBYE] = {put_goodbye, check_goodbye},
+    [WIRE_OP] = {put_op, check_op},
+    [WIRE_ANSWER] = {put_answer, check_answer},
 };
 
 /* Whether the body is one of its type. */
@@ -415,6 +496,8 @@ static bool reads(enum wire_type type, struct slice body) {
         struct wire_dot dot;
         struct wire_pull pull;
         struct wire_slot slot;
+        struct wire_op op;
+        struct wire_answer answer;
         uint64_t number;
         uint16_t slot_number;
     } m;
@@ -431,6 +514,8 @@ static bool reads(enum wire_type type, struct slice body) {
     case WIRE_PULL: return wire_read_pull(body, &m.pull);
     case WIRE_SLOT: return wire_read_slot(body, &m.slot);
     case WIRE_SLOT_END: return wire_read_slot_end(body, &m.slot_number);
+    case WIRE_OP: return wire_read_op(body, &m.op);
+    case WIRE_ANSWER: return wire_read_answer(body, &m.answer);
     default: return true; /* MAP: shard.h reads it; GOODBYE: wire_cut() sees that it is empty */
     }
 }
@@ -538,8 +623,8 @@ static void a_head_that_cannot_be_is_bad_at_once(void) {
 }
 
 static void a_long_frame_is_bad_unless_its_type_can_be_long(void) {
-    static const enum wire_type can[] = {WIRE_ROW,  WIRE_MAP,  WIRE_WRITE,
-                                         WIRE_PULL, WIRE_SLOT, WIRE_VERSION};
+    static const enum wire_type can[] = {WIRE_ROW,  WIRE_MAP,     WIRE_WRITE, WIRE_PULL,
+                                         WIRE_SLOT, WIRE_VERSION, WIRE_OP,    WIRE_ANSWER};
     struct wire_frame f;
     for (int type = 1; type < WIRE_TYPES; type++) {
         bool is_long = false;
@@ -656,7 +741,9 @@ static void counts_and_lengths_that_lie_are_refused(void) {
         {WIRE_WRITE, 25, 2},       {WIRE_WRITE, 27, 4},       {WIRE_WRITE, 31, 2},
         {WIRE_WRITE, 33, 4},       {WIRE_VERSION, 27, 4},     {WIRE_PULL, 136, 2},
         {WIRE_PULL, 138 + 128, 2}, {WIRE_PULL, 138 + 130, 4}, {WIRE_SLOT, 10, 2},
-        {WIRE_SLOT, 12, 4},
+        {WIRE_SLOT, 12, 4},        {WIRE_OP, 24, 2},          {WIRE_OP, 26, 4},
+        {WIRE_OP, 30, 4},          {WIRE_ANSWER, 10, 4},      {WIRE_ANSWER, 14, 4},
+        {WIRE_ANSWER, 18, 4},
     };
     struct kit_random random = {kit_seed()};
     for (size_t i = 0; i < 100 * sizeof fields / sizeof *fields; i++) {
@@ -772,6 +859,93 @@ static void a_write_names_a_key_that_the_store_takes(void) {
 static void a_tombstone_has_no_value(void) {
     CHECK(reads_write_of(1, 3, 0));
     CHECK(!reads_write_of(1, 3, 1));
+}
+
+/* An OP with a body of `x`, whose slot is 0 unless it has a key. */
+static bool reads_op_of(unsigned kind, size_t key_len, size_t value_len, size_t claim_len,
+                        unsigned slot_off) {
+    char key[STORE_KEY_BYTES_MAX + 1];
+    struct raw raw = {0};
+    memset(key, 'x', sizeof key);
+    unsigned slot = key_len > 0 ? shard_slot((struct slice){key, key_len}) : 0;
+    raw_zeros(&raw, 8 + 8);
+    raw_number(&raw, kind, 1);
+    raw_zeros(&raw, 1 + 4);
+    raw_number(&raw, slot + slot_off, 2);
+    raw_number(&raw, key_len, 2);
+    raw_number(&raw, value_len, 4);
+    raw_number(&raw, claim_len, 4);
+    for (size_t i = 0; i < key_len + value_len + claim_len; i++)
+        buffer_put_char(&raw.b, 'x');
+    return raw_reads(&raw, WIRE_OP);
+}
+
+static void an_operation_has_what_its_kind_needs(void) {
+    for (unsigned kind = 0; kind < 256; kind++) {
+        bool has_key = kind == OP_GET || kind == OP_PUT || kind == OP_DELETE;
+        kit_note("kind %u", kind);
+        for (size_t key_len = 0; key_len <= STORE_KEY_BYTES_MAX + 1; key_len++) {
+            bool fits = key_len > 0 && key_len <= STORE_KEY_BYTES_MAX;
+            size_t value_len = kind == OP_PUT ? 1 : kind == OP_LIST ? 4 : 0;
+            bool may_be_empty = kind == OP_COUNT || kind == OP_LIST;
+            bool may_be_there = has_key || kind == OP_LIST;
+            CHECK(reads_op_of(kind, key_len, value_len, 0, 0) ==
+                  (key_len == 0 ? may_be_empty : fits && may_be_there));
+        }
+        CHECK(!reads_op_of(kind, has_key, kind == OP_LIST ? 3 : kind != OP_PUT, 0, 0));
+        CHECK(reads_op_of(kind, has_key, kind == OP_PUT, 2, 0) == has_key);
+        CHECK(!reads_op_of(kind, has_key, kind == OP_PUT, 0, SHARD_SLOTS));
+        CHECK(!has_key || !reads_op_of(kind, 1, kind == OP_PUT, 0, 1)); /* of another key */
+    }
+}
+
+static bool reads_answer_of(unsigned status, unsigned shard, size_t missing_len, size_t value_len) {
+    struct raw raw = {0};
+    raw_zeros(&raw, 8);
+    raw_number(&raw, status, 1);
+    raw_number(&raw, shard, 1);
+    raw_number(&raw, 0, 4);
+    raw_number(&raw, missing_len, 4);
+    raw_number(&raw, value_len, 4);
+    for (size_t i = 0; i < missing_len + value_len; i++)
+        buffer_put_char(&raw.b, 'x');
+    return raw_reads(&raw, WIRE_ANSWER);
+}
+
+static void an_answer_has_what_its_status_allows(void) {
+    for (unsigned status = 0; status < 256; status++) {
+        kit_note("status %u", status);
+        CHECK(reads_answer_of(status, 0, 0, 0) == (status < NODE_STATUSES));
+        CHECK(reads_answer_of(status, 0, 0, 1) == (status == NODE_FOUND));
+        CHECK(reads_answer_of(status, 0, 1, 0) == (status == NODE_NOT_YET));
+        CHECK(reads_answer_of(0, status, 0, 0) == (status < SHARD_COUNT_MAX));
+    }
+}
+
+static void the_largest_operation_and_answer_fit_a_frame(void) {
+    size_t bytes = 8 * 1024 * 1024;
+    char key[STORE_KEY_BYTES_MAX], *text = malloc(bytes + METADATA_BYTES_MAX);
+    memset(key, 'k', sizeof key);
+    memset(text, '1', bytes + METADATA_BYTES_MAX);
+    struct wire_op op = {.kind = OP_PUT, .key = {key, sizeof key}};
+    op.slot = (uint16_t)shard_slot(op.key);
+    op.value = (struct slice){text, bytes};
+    op.claim = (struct slice){text + bytes, METADATA_BYTES_MAX};
+    struct wire_answer answer = {.value = op.value, .metadata = op.claim};
+    struct buffer out = {0};
+    struct wire_frame f;
+    CHECK(wire_op_fits(&op) && wire_answer_fits(&answer));
+    wire_put_op(&out, &op);
+    CHECK(wire_cut(buffer_slice(&out), &f) == WIRE_CUT_FRAME && wire_read_op(f.body, &op));
+    out.len = 0;
+    wire_put_answer(&out, &answer);
+    CHECK(wire_cut(buffer_slice(&out), &f) == WIRE_CUT_FRAME && wire_read_answer(f.body, &answer));
+    CHECK(op.value.len == bytes && answer.value.len == bytes);
+    answer.value.len = WIRE_FRAME_BYTES_MAX;
+    op.value.len = WIRE_FRAME_BYTES_MAX;
+    CHECK(!wire_op_fits(&op) && !wire_answer_fits(&answer));
+    buffer_free(&out);
+    free(text);
 }
 
 static void there_are_1024_slots(void) {
@@ -930,6 +1104,22 @@ static void the_docs_show_the_bytes_of_a_row(void) {
     check_docs("ROW", &out);
 }
 
+static void the_docs_show_the_bytes_of_an_operation_and_its_answer(void) {
+    struct buffer out = {0};
+    struct wire_op op = {.id = 9, .stream = 0xb007b007b007b00a, .kind = OP_PUT, .hops = 2};
+    op.ms = 2500;
+    op.key = SLICE("color");
+    op.slot = (uint16_t)shard_slot(op.key);
+    op.value = SLICE("\"red\"");
+    wire_put_op(&out, &op);
+    check_docs("OP", &out);
+    struct wire_answer answer = {.id = 9, .status = NODE_CREATED, .shard = 1};
+    answer.metadata = SLICE("{\"maps\":[],\"time\":\"01a1fcbc433d0001\",\"clock\":{"
+                            "\"alice:8090#5f3a9c01d2e4b7a1\":1}}");
+    wire_put_answer(&out, &answer);
+    check_docs("ANSWER", &out);
+}
+
 int main(void) {
     guard = guard_create();
     RUN(what_is_put_is_read_as_the_same);
@@ -946,6 +1136,9 @@ int main(void) {
     RUN(unknown_flags_are_refused);
     RUN(a_write_names_a_key_that_the_store_takes);
     RUN(a_tombstone_has_no_value);
+    RUN(an_operation_has_what_its_kind_needs);
+    RUN(an_answer_has_what_its_status_allows);
+    RUN(the_largest_operation_and_answer_fit_a_frame);
     RUN(there_are_1024_slots);
     RUN(a_hello_of_another_version_is_read_and_of_another_protocol_not);
     RUN(texts_are_plain);
@@ -954,6 +1147,7 @@ int main(void) {
     RUN(the_docs_show_the_bytes_of_a_hello);
     RUN(the_docs_show_the_bytes_of_a_write);
     RUN(the_docs_show_the_bytes_of_a_row);
+    RUN(the_docs_show_the_bytes_of_an_operation_and_its_answer);
     guard_free(&guard);
     return kit_finish();
 }

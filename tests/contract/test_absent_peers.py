@@ -156,7 +156,7 @@ class ListedFor10Seconds(AbsentCase):
 class Spread:
     """Which keys can be served shows the slot mapping: slot s is in shard s mod SHARD_COUNT."""
 
-    environment = {"FORWARD_MS": "100"}
+    environment = {"FORWARD_MS": "100", "PARK_MS": "0"}  # every other key would wait that long
 
     def expect_spread(self, count):
         self.wait_until_alone()

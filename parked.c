@@ -1,0 +1,55 @@
+/* A list with limits. See parked.h. */
+#include "parked.h"
+
+#include <stdlib.h>
+
+void parking_init(struct parking *p) {
+    *p = (struct parking){.end = &p->first};
+}
+
+void parking_free(struct parking *p) {
+    for (struct parked *at = p->first, *next; at != NULL; at = next) {
+        next = at->next;
+        free(at);
+    }
+}
+
+static struct slice copy_into(char **at, struct slice s) {
+    struct slice copy = {*at, s.len};
+    *at = write_slice(*at, s);
+    return copy;
+}
+
+struct parked *parking_add(struct parking *p, const struct errand *errand, const struct op *op) {
+    size_t size = sizeof(struct parked) + op->key.len + op->value.len + op->claim->text.len;
+    if (p->count == PARKED_MAX || p->bytes + size > PARKED_BYTES_MAX) return NULL;
+    struct parked *parked = bytes_alloc(size);
+    char *at = parked->bytes;
+    *parked = (struct parked){.errand = *errand, .op = *op, .size = size};
+    parked->op.key = copy_into(&at, op->key);
+    parked->op.value = copy_into(&at, op->value);
+    parked->claim_text = copy_into(&at, op->claim->text);
+    *p->end = parked;
+    p->end = &parked->next;
+    p->count++;
+    p->bytes += size;
+    p->total++;
+    return parked;
+}
+
+struct parked *parking_remove(struct parking *p, struct parked **link) {
+    struct parked *parked = *link;
+    *link = parked->next;
+    if (p->end == &parked->next) p->end = link;
+    p->count--;
+    p->bytes -= parked->size;
+    return parked;
+}
+
+bool parking_has_stream(const struct parking *p, uint64_t stream, const struct parked *until) {
+    if (stream == 0) return false;
+    for (const struct parked *at = p->first; at != NULL && at != until; at = at->next) {
+        if (at->op.stream == stream && op_is_write(at->op.kind)) return true;
+    }
+    return false;
+}
