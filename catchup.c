@@ -9,13 +9,14 @@
  *   - the same with those that were reached within CATCHUP_LEVEL_MS: that is `provisional`.
  * One that stands by outside every shard has only the map to catch up with.
  *
- * WHEN A WRITE IS LOST (catchup_waive). Its process is gone, and so is every copy: dot (a, n) is
- * lost in a slot iff the boot of a is over, and every node of the map is in view, synced, settled
- * (so nobody has residue), and says in its last row that it has not delivered (a, n) in that slot,
- * that it does not hold it back, and that it has heard the present boot of every member. The last
- * rules out copies that are still on their way: frames of an older boot are refused once a newer
- * one was heard, and whoever of the present boots could have sent a copy has it. Never a matter of
- * time.
+ * WHEN A WRITE IS LOST (catchup_waive). Who made it makes no more of them, and every copy is gone:
+ * dot (a, n) is lost in a slot iff the boot of a is over, or its node is of another group by now,
+ * and every node of the map is in view, synced, settled (so nobody has residue), and says in its
+ * last row that it has not delivered (a, n) in that slot, that it does not hold it back, and that
+ * it has heard the present boot of every node, living by this map. The last rules out copies that
+ * are still on their way: frames of an older boot are refused once a newer one was heard, what a
+ * node sent before it changed its group has come before the row that says so, and whoever of the
+ * present boots could have sent a copy has it. Never a matter of time.
  */
 #include "catchup.h"
 
@@ -462,15 +463,17 @@ bool catchup_on_row(struct replica *r, struct peer *from, struct slice body) {
 
 /* ---- Proven losses ---- */
 
+static bool has_heard(const struct row *row, const struct address *node, uint64_t boot) {
+    const struct row_peer *heard = row_find_peer(row, node);
+    return heard != NULL && heard->boot == boot && heard->shares_map;
+}
+
 static bool has_heard_all(const struct replica *r, const struct row *row) {
     for (uint32_t i = 0; i < r->other_count; i++) {
         const struct peer *p = r->others[i];
-        const struct row_peer *heard = row_find_peer(row, &p->address);
-        bool itself = heard != NULL && heard->boot == p->boot;
-        if (!itself) return false;
+        if (!has_heard(row, &p->address, p->boot)) return false;
     }
-    const struct row_peer *me = row_find_peer(row, &r->peers->self);
-    return me != NULL && me->boot == r->boot;
+    return has_heard(row, &r->peers->self, r->boot);
 }
 
 /* It may have writes of that actor beyond `n` in the slot, or will when others come. */
@@ -503,9 +506,24 @@ static bool nobody_has(const struct replica *r, struct dot dot, uint32_t slot) {
     return here < dot.n && (first_held == 0 || first_held > dot.n);
 }
 
+/* Its node lives by this map, which gives it another group or none, and everybody has heard so. */
+static bool has_left(const struct replica *r, uint32_t actor) {
+    const struct actor *a = actors_get(r->actors, actor);
+    const struct peer *p = peers_find(r->peers, &a->node);
+    if (p == NULL || !replica_is_past(r, actor)) return false;
+    if (p->state == PEER_SELF) return true;
+    bool says = peer_in_view(p) && p->row.settled && p->row.map_id == r->map_id;
+    for (uint32_t i = 0; i < r->other_count && says; i++)
+        says = has_heard(&r->others[i]->row, &p->address, a->boot);
+    return says && p->boot == a->boot;
+}
+
+static bool makes_no_more(const struct replica *r, uint32_t actor) {
+    return actors_get(r->actors, actor)->is_over || has_left(r, actor);
+}
+
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
-    const struct actor *actor = actors_get(r->actors, dot.actor);
-    if (!actor->is_over || !is_quorate(r)) return false;
+    if (!makes_no_more(r, dot.actor) || !is_quorate(r)) return false;
     if (!nobody_has(r, dot, slot)) return false;
     struct vclock lost = {&dot, 1, 1};
     const struct slots *of = replica_slots_of(r, dot.actor);
@@ -517,7 +535,7 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     r->progress++;
     r->stats.waived++;
     notes_put(r->notes, "a write is lost for ever and no longer waited for; it was of ",
-              &actor->node);
+              &actors_get(r->actors, dot.actor)->node);
     deliver_release(r);
     return true;
 }

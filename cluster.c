@@ -260,18 +260,12 @@ static void prune_maps(const struct cluster *c, struct metadata *m) {
     if (kept < before) metadata_add_map(m, mine);
 }
 
-/* No writes of the actor will come: its process is gone, or writes for another group. */
-static bool is_past(const struct cluster *c, const struct actor *a) {
-    uint32_t shard = map_shard_of_node(c->maps.map, &a->node);
-    return a->is_over || shard == SHARD_NONE || c->maps.map->group[shard] != a->group;
-}
-
 void cluster_prune(const struct cluster *c, struct metadata *m) {
     if (c->maps.map->epoch == 1) return;
     uint32_t kept = 0, before = m->clock.len;
     for (uint32_t i = 0; i < before; i++) {
         struct dot dot = m->clock.dots[i];
-        bool goes = is_past(c, actors_get(c->actors, dot.actor)) && all_have(c, dot);
+        bool goes = replica_is_past(&c->replica, dot.actor) && all_have(c, dot);
         if (!goes) m->clock.dots[kept++] = dot;
     }
     m->clock.len = kept;
@@ -345,7 +339,8 @@ static void put_row(struct cluster *c, struct peer *p, struct buffer *out) {
         bool self = about->state == PEER_SELF;
         struct wire_row_peer row_peer = {.address = about->address,
                                          .boot = self ? c->peers.boot : about->boot,
-                                         .in_view = peer_is_listed(&c->peers, about)};
+                                         .in_view = peer_is_listed(&c->peers, about),
+                                         .shares_map = self || lives_here(c, &about->row)};
         wire_put_row_peer(&w, &row_peer);
     }
     catchup_put_parts(&c->replica, &w);

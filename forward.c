@@ -167,14 +167,14 @@ static void order_members(struct forward *f) {
 /* It serves its shard by the map of this node, or by the one that this node is about to adopt. */
 static bool serves(const struct cluster *c, const struct peer *p) {
     const struct map *next = c->maps.next;
-    bool same =
-        p->row.map_id == c->maps.map->id || (next != NULL && p->row.map_id == next->id);
+    bool same = p->row.map_id == c->maps.map->id || (next != NULL && p->row.map_id == next->id);
     return p->state != PEER_SELF && peer_in_view(p) && same && p->row.synced && p->holds;
 }
 
 /* Both links stand, too. */
 static bool can_be_asked(const struct cluster *c, const struct peer *p, const struct link *dead) {
-    if (!serves(c, p) || p->to == NULL || p->to->state != LINK_OPEN || p->from == NULL) return false;
+    if (!serves(c, p) || p->to == NULL || p->to->state != LINK_OPEN || p->from == NULL)
+        return false;
     if (p->to == dead || p->from == dead) return false;
     return link_unsent_bytes(p->to) <= FORWARD_OUTPUT_MAX;
 }

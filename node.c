@@ -348,6 +348,11 @@ static enum node_status serve(struct node *n, const struct serving *g, struct an
 
 /* ---- Attempts ---- */
 
+/* It is this node's, and this node is ready. */
+static bool serves_slot(const struct node *n, uint32_t slot) {
+    return node_owns_slot(n, slot) && n->cluster.maps.is_decided && replica_serves(n->replica);
+}
+
 /* Another shard has the slot, or this node is not ready. */
 static bool send_on(struct node *n, struct serving *g, struct answer *a) {
     bool own = node_owns_slot(n, g->place.slot);
@@ -402,7 +407,7 @@ static bool attempt(struct node *n, struct serving *g, struct answer *a) {
         g->waits_for = PARKED_FOR_TURN;
         return false;
     }
-    if (!node_serves_slot(n, g->place.slot)) return send_on(n, g, a);
+    if (!serves_slot(n, g->place.slot)) return send_on(n, g, a);
     if (!covers(n, op->claim, g->place.slot)) {
         n->replica->pull_wanted = true;
         a->status = NODE_NOT_YET;
@@ -717,12 +722,8 @@ bool node_owns_slot(const struct node *n, uint32_t slot) {
     return n->cluster.maps.map->shard_of_slot[slot] == n->cluster.shard;
 }
 
-bool node_serves_slot(const struct node *n, uint32_t slot) {
-    return node_owns_slot(n, slot) && n->cluster.maps.is_decided && replica_serves(n->replica);
-}
-
 bool node_may_read_slot(const struct node *n, uint32_t slot) {
-    return node_serves_slot(n, slot) && handover_may_read(n->replica, slot);
+    return serves_slot(n, slot) && handover_may_read(n->replica, slot);
 }
 
 /* ---- Changes of the map ---- */
@@ -804,8 +805,10 @@ const struct replica_stats *node_replica_stats(const struct node *n) {
     return &n->replica->stats;
 }
 
+/* One that stands by has no keys, and sends every operation on. */
 bool node_ready(const struct node *n) {
-    return n->cluster.maps.is_decided && replica_serves(n->replica);
+    const struct replica *r = n->replica;
+    return n->cluster.maps.is_decided && r->synced && (r->group == 0 || r->holds);
 }
 
 bool node_provisional(const struct node *n) {
@@ -814,10 +817,6 @@ bool node_provisional(const struct node *n) {
 
 const struct vclock *node_slot_clock(const struct node *n, uint32_t slot) {
     return parts_clock(&n->replica->parts, slot);
-}
-
-bool node_holds_slot(const struct node *n, uint32_t slot) {
-    return node_slot_clock(n, slot) != NULL;
 }
 
 bool node_has_residue(const struct node *n) {

@@ -88,7 +88,6 @@ void node_link_sent(struct node *n, struct link *l, size_t bytes); /* that much 
 
 /* What the shell has to do next, if anything: asked after each step. */
 bool node_take_order(struct node *n, struct link_order *order);
-
 void node_stop(struct node *n); /* says goodbye to the peers */
 
 /* ---- View and shards ---- */
@@ -102,8 +101,7 @@ enum node_removed node_view_remove(struct node *n, const struct address *address
 const struct map *node_map(const struct node *n);
 uint32_t node_shard(const struct node *n); /* of this node, or SHARD_NONE */
 bool node_owns_slot(const struct node *n, uint32_t slot);
-bool node_serves_slot(const struct node *n, uint32_t slot);   /* and is ready */
-bool node_may_read_slot(const struct node *n, uint32_t slot); /* and all of it is here */
+bool node_may_read_slot(const struct node *n, uint32_t slot); /* it is ready, and has all of it */
 
 /* Changes of the map: answered like operations, under their token, when it is so. */
 enum node_taken node_reshard(struct node *n, uint64_t token, uint32_t shard_count,
@@ -140,7 +138,6 @@ bool node_provisional(const struct node *n); /* ready, but has not met all of it
 
 /* What has been delivered of a slot; NULL: nothing of it is kept here. */
 const struct vclock *node_slot_clock(const struct node *n, uint32_t slot);
-bool node_holds_slot(const struct node *n, uint32_t slot);
 bool node_has_residue(const struct node *n);   /* keeps slots that it does not own */
 bool node_base_complete(const struct node *n); /* of its slots, all that older groups had is here */
 uint32_t node_held_back(const struct node *n); /* writes that wait for others */

@@ -56,7 +56,8 @@ struct peer {
     struct row row;      /* its last one */
 
     /* What the group keeps about it (replica.h). */
-    bool is_fed;            /* it gets writes as they are made, on the link `to` */
+    bool is_fed;            /* it gets writes as they are made, on the link `to`, */
+    bool is_fed_whole;      /* and held the group's state when that began */
     uint32_t actor;         /* its present source of writes, or ACTOR_NONE */
     uint64_t acked;         /* of this node's writes, by it: delivered there */
     uint64_t ack_told;      /* of its writes, to it on the link `to` */

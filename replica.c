@@ -110,6 +110,13 @@ const struct slots *replica_slots_of(const struct replica *r, uint32_t actor) {
     return group == r->group && group != 0 ? &r->slots : maps_slots(r->maps, group);
 }
 
+bool replica_is_past(const struct replica *r, uint32_t actor) {
+    const struct actor *a = actors_get(r->actors, actor);
+    const struct map *map = r->maps->map;
+    uint32_t shard = map_shard_of_node(map, &a->node);
+    return a->is_over || shard == SHARD_NONE || map->group[shard] != a->group;
+}
+
 uint32_t replica_actor(struct replica *r) {
     if (r->actor == ACTOR_NONE) {
         r->actor = actors_learn(r->actors, r->random64(), &r->peers->self, r->boot, r->group);

@@ -107,6 +107,9 @@ void replica_note_actor(struct peer *p, uint32_t actor);
 /* A row of the peer has come, or this node's group has changed. */
 void replica_note_row(struct replica *r, struct peer *p);
 
+/* No writes of the actor will come: its process is gone, or writes for another group. */
+bool replica_is_past(const struct replica *r, uint32_t actor);
+
 /* The slots that an actor writes to; NULL: a group of a map that is not known. */
 const struct slots *replica_slots_of(const struct replica *r, uint32_t actor);
 

@@ -45,7 +45,7 @@ static void read_peers(struct row *row, struct wire_row *m) {
     row->peers = bytes_alloc(m->peer_count * sizeof *row->peers + 1);
     for (; row->peer_count < m->peer_count; row->peer_count++) {
         struct wire_row_peer p = wire_next_row_peer(m);
-        row->peers[row->peer_count] = (struct row_peer){p.address, p.boot, p.in_view};
+        row->peers[row->peer_count] = (struct row_peer){p.address, p.boot, p.in_view, p.shares_map};
     }
 }
 

@@ -7,8 +7,8 @@
 
 struct row_peer {
     struct address address;
-    uint64_t boot; /* last heard by the sender; 0: never */
-    bool is_listed;
+    uint64_t boot;              /* last heard by the sender; 0: never */
+    bool is_listed, shares_map; /* with the sender */
 };
 
 struct row_part {

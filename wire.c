@@ -21,6 +21,7 @@
 
 #define WRITE_TOMBSTONE 1
 #define PEER_IN_VIEW    1
+#define PEER_SHARES_MAP 2
 
 /* The fixed head of the body of a WRITE. */
 enum {
@@ -140,7 +141,8 @@ void wire_put_row_peer(struct wire_row_writer *w, const struct wire_row_peer *p)
     assert(w->part_count == 0 && w->peer_count < UINT16_MAX);
     w->peer_count++;
     wire_put_u64(w->out, p->boot);
-    put_u8(w->out, p->in_view ? PEER_IN_VIEW : 0);
+    unsigned flags = (p->in_view ? PEER_IN_VIEW : 0u) | (p->shares_map ? PEER_SHARES_MAP : 0u);
+    put_u8(w->out, (uint8_t)flags);
     put_address(w->out, &p->address);
     w->parts_at = w->out->len;
 }
@@ -159,9 +161,11 @@ void wire_end_row(struct wire_row_writer *w) {
 }
 
 static bool take_row_peer(struct slice *rest, struct wire_row_peer *p) {
-    uint8_t in_view;
-    if (!take_u64(rest, &p->boot) || !take_flags(rest, PEER_IN_VIEW, &in_view)) return false;
-    p->in_view = in_view == PEER_IN_VIEW;
+    uint8_t flags;
+    if (!take_u64(rest, &p->boot)) return false;
+    if (!take_flags(rest, PEER_IN_VIEW | PEER_SHARES_MAP, &flags)) return false;
+    p->in_view = flags & PEER_IN_VIEW;
+    p->shares_map = flags & PEER_SHARES_MAP;
     return take_address(rest, &p->address);
 }
 

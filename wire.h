@@ -58,6 +58,7 @@ struct wire_row_peer {
     struct address address;
     uint64_t boot; /* last heard; 0: never */
     bool in_view;
+    bool shares_map; /* lives by the same map as the sender, as last heard */
 };
 
 struct wire_row_writer {

@@ -140,7 +140,8 @@ struct sim_maps {
 };
 
 void maps_free(struct sim *s);
-void maps_look(struct sim *s, uint32_t h); /* asserts I12 */
+void maps_look(struct sim *s, uint32_t h);                    /* asserts I12 */
+uint32_t maps_named(const struct sim *s, struct map_ref ref); /* MAP_NONE: nobody has lived by it */
 bool maps_greater(const struct sim *s, uint32_t a, uint32_t b);
 uint32_t maps_owners(const struct sim *s, uint32_t map, uint32_t key); /* a set of hosts */
 bool maps_owns(const struct sim *s, uint32_t h, uint32_t key);         /* by its own map */
@@ -286,6 +287,9 @@ void check_begins(struct sim *s, uint32_t h);              /* a write, or answer
  * was found in the store of this very node. */
 void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const struct metadata *m,
                   uint32_t shown, bool here);
+/* The same of one that told of nobody knows which version. */
+void check_answer_of_unknown(struct sim *s, uint32_t h, const struct client_op *op,
+                             const struct metadata *m);
 void check_pending(struct sim *s);
 void check_expected(struct sim *s, uint32_t h, uint32_t changes);
 void check_rest(struct sim *s);

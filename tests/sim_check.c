@@ -86,12 +86,13 @@ static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
     return write == WRITE_NONE ? NULL : &s->truth.writes[write];
 }
 
-/* No live node of the map that h lives by has it: what only the struck off have is lost, too. */
+/* No other live node of the map that h lives by has it: what only the struck off have is lost, too.
+ */
 static bool is_out_of_reach(const struct sim *s, uint32_t h, const struct truth_write *w) {
     uint32_t map = s->check.hosts[h].map;
     for (uint32_t o = 0; o < s->plan.hosts && map != MAP_NONE; o++) {
         bool member = map_has_node(s->maps.list[map].map, &s->hosts[o].address);
-        if (member && has(s, o, w)) return false;
+        if (member && o != h && has(s, o, w)) return false;
     }
     return true;
 }
@@ -204,6 +205,7 @@ static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
         base_violation(&s->base, "I13", "n%u shows w%u, which was waived", h, write);
     }
     if (!not_older(s, shown, write)) {
+        if (is_out_of_reach(s, h, w) && is_waived(s, h, w)) return;
         base_violation(&s->base, "I13", "n%u has delivered w%u of k%u and shows w%u", h, write, key,
                        shown);
     }
@@ -320,7 +322,7 @@ static void judge_dropped(struct sim *s, uint32_t h, uint32_t key) {
 static void judge_state(struct sim *s, uint32_t h) {
     for (uint32_t key = 0; key < s->plan.keys; key++) {
         uint32_t now[ACTORS_MAX];
-        bool holds = node_holds_slot(s->hosts[h].node, s->slots[key]);
+        bool holds = node_slot_clock(s->hosts[h].node, s->slots[key]) != NULL;
         if (!holds && seen_of(s, h)->holds[key]) judge_dropped(s, h, key);
         seen_of(s, h)->holds[key] = holds;
         delivered(s, h, key, now);
@@ -551,33 +553,42 @@ void check_pending(struct sim *s) {
 
 /* ---- Answers ---- */
 
-/* Its process is gone, or its node is of another group by the map that the host lives by. */
-static bool is_over(const struct sim *s, uint32_t h, uint32_t actor) {
+/* Its process is gone, or its node is of another group by that map. */
+static bool is_over(const struct sim *s, const struct map *map, uint32_t actor) {
     const struct truth_actor *a = &s->truth.actors[actor];
-    const struct map *map = node_map(s->hosts[h].node);
     uint32_t shard = map_shard_of_node(map, &a->node);
     return host_of_boot(s, a->boot) == NULL || shard == SHARD_NONE || map->group[shard] != a->group;
 }
 
 /* Under a map that was made later an entry may go whose writer is over and that all owners have had
- * by that map, the dead included; from then on it need not come back. */
-static bool is_pruned(struct sim *s, uint32_t h, const struct metadata *m, uint32_t actor,
-                      uint32_t n) {
-    uint32_t map = seen_of(s, h)->map, *pruned = &s->check.pruned[actor];
-    if (m->maps_len == 0 || map == MAP_NONE) return false;
-    if (s->plan.world > WORLD_GROUP && n <= *pruned) return true;
-    bool goes = is_over(s, h, actor);
+ * by that map, the dead included. */
+static bool may_go_under(struct sim *s, uint32_t map, uint32_t h, uint32_t actor, uint32_t n) {
+    if (!is_over(s, s->maps.list[map].map, actor)) return false;
     for (uint32_t k = 0; k < s->plan.keys; k++) {
         uint32_t now[ACTORS_MAX], owners = maps_owners(s, map, k);
         if (!truth_concerns(&s->truth, actor, k)) continue;
         delivered(s, h, k, now); /* it may have come in this very turn */
         for (uint32_t o = 0; o < s->plan.hosts; o++) {
             bool had = s->check.had[o][k][actor] >= n || (o == h && now[actor] >= n);
-            goes &= had || (owners >> o & 1) == 0;
+            if (!had && (owners >> o & 1) != 0) return false;
         }
     }
-    if (goes && *pruned < n) *pruned = n;
-    return goes;
+    return true;
+}
+
+/* The answer may be from a node that lives by another map than h: metadata names the one that it
+ * was trimmed under. What has gone once need not come back. */
+static bool is_pruned(struct sim *s, uint32_t h, const struct metadata *m, uint32_t actor,
+                      uint32_t n) {
+    uint32_t *pruned = &s->check.pruned[actor];
+    if (m->maps_len > 0 && s->plan.world > WORLD_GROUP && n <= *pruned) return true;
+    for (uint32_t i = 0; i < m->maps_len; i++) {
+        uint32_t map = maps_named(s, m->maps[i]);
+        if (map == MAP_NONE || !may_go_under(s, map, h, actor, n)) continue;
+        if (*pruned < n) *pruned = n;
+        return true;
+    }
+    return false;
 }
 
 /* I6: the metadata names all that its owner has seen. */
@@ -667,6 +678,11 @@ void check_answer(struct sim *s, uint32_t h, const struct client_op *op, const s
     if (here) judge_served_here(s, h, op, shown);
     judge_metadata(s, h, past, m, shown);
     judge_latest(s, h, op, past, shown);
+}
+
+void check_answer_of_unknown(struct sim *s, uint32_t h, const struct client_op *op,
+                             const struct metadata *m) {
+    judge_metadata(s, h, &s->clients.sessions[op->session].past, m, WRITE_NONE);
 }
 
 /* ---- Rest ---- */

@@ -130,7 +130,8 @@ static bool may_delete(const struct sim *s, uint32_t key) {
 static enum op_kind pick_kind(struct sim *s, uint32_t key) {
     uint64_t dice = base_below(&s->base, 1000);
     if (dice < s->plan.get_permille) return OP_GET;
-    return dice < s->plan.get_permille + s->plan.delete_permille && may_delete(s, key) ? OP_DELETE : OP_PUT;
+    return dice < s->plan.get_permille + s->plan.delete_permille && may_delete(s, key) ? OP_DELETE
+                                                                                       : OP_PUT;
 }
 
 static void ask(struct sim *s, uint32_t session, enum op_kind kind, uint32_t h, uint32_t key) {
@@ -322,8 +323,8 @@ void clients_host_died(struct sim *s, uint32_t h) {
 /* ---- Answers ---- */
 
 static const char *status_name(enum node_status status) {
-    static const char *const names[] = {"found",        "created", "replaced",
-                                        "deleted",      "no key",  "not yet",
+    static const char *const names[] = {"found",          "created",      "replaced",
+                                        "deleted",        "no key",       "not yet",
                                         "cannot forward", "memory limit", "outcome unknown"};
     return (size_t)status < sizeof names / sizeof *names ? names[status] : "?";
 }
@@ -561,7 +562,10 @@ static void on_served(struct sim *s, uint32_t h, const struct client_op *op,
     const struct metadata *m = metadata_of(s, h, a);
     uint32_t shown = what_was_shown(s, h, op, a, m);
     bool known = is_known(s, op, a, m, shown);
-    if (known) check_answer(s, h, op, m, shown, is_answered_here(a));
+    if (known)
+        check_answer(s, h, op, m, shown, is_answered_here(a));
+    else
+        check_answer_of_unknown(s, h, op, m);
     if (s->phase == PHASE_REST && is_answered_here(a)) check_rest_answer(s, h, m);
     bool torn = past_is_torn(&s->truth, &me->past);
     if (torn) new_life(s, me);

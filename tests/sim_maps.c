@@ -21,6 +21,14 @@ bool maps_greater(const struct sim *s, uint32_t a, uint32_t b) {
     return map_less(s->maps.list[b].map, s->maps.list[a].map);
 }
 
+uint32_t maps_named(const struct sim *s, struct map_ref ref) {
+    for (uint32_t i = 0; i < s->maps.count; i++) {
+        const struct map *m = s->maps.list[i].map;
+        if (m->epoch == ref.epoch && (uint32_t)(m->id >> 32) == ref.id) return i;
+    }
+    return MAP_NONE;
+}
+
 uint32_t maps_owners(const struct sim *s, uint32_t map, uint32_t key) {
     const struct sim_map *m = &s->maps.list[map];
     return m->rosters[m->shard_of_key[key]];

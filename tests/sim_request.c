@@ -95,6 +95,7 @@ static const char *strike(struct sim *s, const struct request *q) {
     case NODE_REMOVED:
         r->struck[q->host][q->about] = s->hosts[q->about].boot_serial;
         r->struck_by[q->host][q->about] = s->hosts[q->host].boot_serial;
+        if (s->phase != PHASE_FAULTS && !q->for_ever) request_list(s, q->host, q->about); /* late */
         return "removed";
     case NODE_REMOVED_UNKNOWN: return "unknown";
     default: break;

@@ -66,8 +66,8 @@ uint32_t truth_send(struct truth *t, bool is_delete, uint32_t key, const struct 
         t->cap = t->cap == 0 ? 64 : t->cap * 2;
         t->writes = bytes_realloc(t->writes, t->cap * sizeof *t->writes);
     }
-    t->writes[t->count] = (struct truth_write){
-        .is_delete = is_delete, .key = key, .sent_us = now_us, .past = *past};
+    t->writes[t->count] =
+        (struct truth_write){.is_delete = is_delete, .key = key, .sent_us = now_us, .past = *past};
     return t->count++;
 }
 
