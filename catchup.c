@@ -153,6 +153,22 @@ static void pull_base(struct replica *r) {
     }
 }
 
+/* A pull of no parts: it neither ends the one that is going on nor waits for it. */
+void catchup_hurry(struct replica *r, uint32_t slot) {
+    for (uint32_t i = 0; i < r->peers->count && !slots_has(&r->hurried, slot); i++) {
+        struct peer *p = r->peers->list[i];
+        bool offers = peer_in_view(p) && handover_lacks_slot(r, &p->row, slot);
+        struct buffer *out = offers ? replica_output(r, p) : NULL;
+        struct slots wanted = {0};
+        uint8_t bytes[WIRE_SLOTS_BYTES];
+        if (out == NULL) continue;
+        slots_add(&wanted, slot);
+        slots_add(&r->hurried, slot);
+        row_put_slots(bytes, &wanted);
+        wire_end_pull(out, wire_begin_pull(out, r->map_id, bytes, 0));
+    }
+}
+
 /* ---- Answering ---- */
 
 struct asked { /* what the asker has of some slots */
@@ -226,17 +242,12 @@ static void forget_asked(struct asked *asked) {
     free(asked->list);
 }
 
-bool catchup_on_pull(struct replica *r, struct peer *from, struct slice body) {
-    struct wire_pull m;
-    if (!wire_read_pull(body, &m)) return false;
-    struct buffer *out = replica_output(r, from);
-    if (out == NULL) return true; /* it will ask again */
-    struct asked by_ring = {bytes_alloc_zeroed((m.part_count + 1u) * sizeof(struct row_part)), 0};
-    row_read_slots(&from->to->images, m.whole);
-    from->to->asked_map_id = m.map_id;
-    bool good = sort_asked_parts(r, from->to, &m, &by_ring);
-    if (good) send_from_ring(r, out, &by_ring);
-    from->to->images_due = good && slots_next(&from->to->images, 0) < SHARD_SLOTS;
+static bool answer_pull(struct replica *r, struct link *l, struct wire_pull *m) {
+    struct asked by_ring = {bytes_alloc_zeroed((m->part_count + 1u) * sizeof(struct row_part)), 0};
+    row_read_slots(&l->images, m->whole);
+    bool good = sort_asked_parts(r, l, m, &by_ring);
+    if (good) send_from_ring(r, &l->out, &by_ring);
+    l->images_due = good && slots_next(&l->images, 0) < SHARD_SLOTS;
     forget_asked(&by_ring);
     return good;
 }
@@ -273,6 +284,28 @@ static void put_image(struct replica *r, struct link *l, uint32_t slot) {
         put_version(r, out, &v);
     wire_put_slot_end(out, (uint16_t)slot);
     r->stats.images_sent++;
+}
+
+/* Somebody waits for these: they come before the others that are due, if there is room. */
+static void answer_hurried(struct replica *r, struct link *l, const struct wire_pull *m) {
+    struct slots wanted;
+    row_read_slots(&wanted, m->whole);
+    for (uint32_t s = slots_next(&wanted, 0); s < SHARD_SLOTS; s = slots_next(&wanted, s + 1)) {
+        if (parts_clock(&r->parts, s) == NULL) continue;
+        if (link_unsent_bytes(l) >= CATCHUP_HURRIED_BYTES_MAX) return; /* it will ask again */
+        slots_remove(&l->images, s);
+        put_image(r, l, s);
+    }
+}
+
+bool catchup_on_pull(struct replica *r, struct peer *from, struct slice body) {
+    struct wire_pull m;
+    if (!wire_read_pull(body, &m)) return false;
+    if (replica_output(r, from) == NULL) return true; /* it will ask again */
+    from->to->asked_map_id = m.map_id;
+    if (m.part_count > 0) return answer_pull(r, from->to, &m);
+    answer_hurried(r, from->to, &m);
+    return true;
 }
 
 static void send_images(struct replica *r, struct peer *p) {
@@ -554,6 +587,7 @@ static void waive_for_held(struct replica *r) {
 /* ---- Turns ---- */
 
 void catchup_tick(struct replica *r) {
+    r->hurried = (struct slots){0};
     if (!r->synced) judge_synced(r);
     if (r->provisional) judge_provisional(r);
     if (r->synced) waive_for_held(r);

@@ -9,11 +9,12 @@
 
 #include "replica.h"
 
-#define CATCHUP_IMAGES_BYTES_MAX (256 * 1024)      /* of output before the next image is made */
-#define CATCHUP_IMAGE_BYTES_MAX  ((size_t)1 << 30) /* of one slot */
-#define CATCHUP_PARTS_BYTES_MAX  (4 * 1024 * 1024) /* of D in one frame */
-#define CATCHUP_FRONTIER         256 /* the last dots of an actor that tell other slots something */
-#define CATCHUP_LEVEL_MS         3000 /* members not reached by then are not waited for at start */
+#define CATCHUP_IMAGES_BYTES_MAX  (256 * 1024)      /* of output before the next image is made */
+#define CATCHUP_HURRIED_BYTES_MAX (1024 * 1024)     /* the same, when somebody waits to read it */
+#define CATCHUP_IMAGE_BYTES_MAX   ((size_t)1 << 30) /* of one slot */
+#define CATCHUP_PARTS_BYTES_MAX   (4 * 1024 * 1024) /* of D in one frame */
+#define CATCHUP_FRONTIER          256  /* last dots of an actor that tell other slots something */
+#define CATCHUP_LEVEL_MS          3000 /* members not reached by then are not waited for at start */
 
 /* Appends the parts of this node's row. */
 void catchup_put_parts(struct replica *r, struct wire_row_writer *w);
@@ -29,6 +30,10 @@ bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body);
 /* Somebody waits for that dot, which is not here. True: it is proven lost, and D of the slot covers
  * it from now on. */
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot);
+
+/* Somebody waits to read the slot, of which not all is here: it is asked for at once, and comes
+ * before all other images. */
+void catchup_hurry(struct replica *r, uint32_t slot);
 
 void catchup_tick(struct replica *r);
 void catchup_end_turn(struct replica *r); /* asks, and sends images */

@@ -49,6 +49,7 @@ void handover_learn(struct replica *r, const struct map *m) {
     }
     if (maps_is_past(r->maps, m)) demote(r, m);
     r->base_moved = true;
+    handover_judge(r); /* now: who asks in this turn must not be answered as before */
 }
 
 void handover_adopt(struct replica *r, const struct map *before) {
@@ -96,11 +97,19 @@ static bool offers(const struct replica *r, uint32_t slot, const struct base *th
 }
 
 /* Who lives by a smaller map than this node does would not let go of its base. */
+static bool gives_base(const struct replica *r, const struct row *row) {
+    const struct map *theirs = maps_find(r->maps, row->map_id);
+    return row->is_heard && (theirs == NULL || !map_less(theirs, r->maps->map));
+}
+
+bool handover_lacks_slot(const struct replica *r, const struct row *row, uint32_t slot) {
+    const struct row_part *part = row_part(row, slot);
+    return part != NULL && gives_base(r, row) && offers(r, slot, &part->base);
+}
+
 bool handover_lacks(const struct replica *r, const struct row *row, struct slots *out) {
     *out = (struct slots){0};
-    const struct map *theirs = maps_find(r->maps, row->map_id);
-    bool gives = theirs == NULL || !map_less(theirs, r->maps->map);
-    if (r->settled || !row->is_heard || !gives) return false;
+    if (r->settled || !gives_base(r, row)) return false;
     for (uint32_t i = 0; i < row->part_count; i++) {
         const struct row_part *part = &row->parts[i];
         for (uint32_t s = slots_next(&part->slots, 0); s < SHARD_SLOTS;

@@ -25,6 +25,9 @@ bool handover_is_complete(const struct replica *r); /* so it is for all owned sl
  * there are none. */
 bool handover_lacks(const struct replica *r, const struct row *row, struct slots *out);
 
+/* The same of one slot. */
+bool handover_lacks_slot(const struct replica *r, const struct row *row, uint32_t slot);
+
 /* The image of a slot has been merged: takes over what base of it counts here. */
 void handover_take_base(struct replica *r, uint32_t slot, const struct base *base);
 

@@ -203,7 +203,6 @@ void node_read_claim(const struct node *n, struct claim *c, struct json_reader *
  * otherwise what is missing stands in n->missing. Entries of groups that have not got the slot are
  * never waited for. */
 static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
-    const struct vclock *here = parts_clock(&n->replica->parts, slot);
     n->missing.len = 0;
     buffer_put(&n->missing, buffer_slice(&c->unknown));
     for (uint32_t i = 0; i < c->metadata.maps_len; i++) {
@@ -213,6 +212,7 @@ static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
     }
     for (uint32_t i = 0; i < c->metadata.clock.len; i++) {
         struct dot dot = c->metadata.clock.dots[i];
+        const struct vclock *here = parts_clock(&n->replica->parts, slot); /* a waiver moves it */
         const struct slots *of = replica_slots_of(n->replica, dot.actor);
         if (vclock_has(here, dot) || (of != NULL && !slots_has(of, slot))) continue;
         if (of != NULL && catchup_waive(n->replica, dot, slot)) continue;
@@ -414,7 +414,10 @@ static bool attempt(struct node *n, struct serving *g, struct answer *a) {
         a->missing = buffer_slice(&n->missing);
         return false;
     }
-    if (!may_serve(n, g)) return false;
+    if (!may_serve(n, g)) {
+        catchup_hurry(n->replica, g->place.slot);
+        return false;
+    }
     if (!op_is_write(op->kind) && lacks_room(n, g->errand)) {
         g->waits_for = PARKED_FOR_ROOM;
         return false;

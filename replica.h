@@ -68,8 +68,9 @@ struct replica {
     struct peer *pull_from;
     uint32_t pull_turn; /* whom to ask for what nobody shows */
     uint64_t pull_until_ms;
-    bool pull_wanted;  /* somebody waits for what is missing */
-    uint64_t progress; /* counts the steps after which a waiting operation may succeed */
+    bool pull_wanted;     /* somebody waits for what is missing */
+    struct slots hurried; /* asked for since the last tick, for somebody who waits to read them */
+    uint64_t progress;    /* counts the steps after which a waiting operation may succeed */
     struct replica_stats stats;
 
     struct buffer scratch;    /* packed dependencies; frames in the making */

@@ -141,7 +141,8 @@ static void put_row(struct site *s) {
     uint64_t maps[2] = {node_map(s->n)->id, 5};
     uint8_t flags = next(s), parts = next(s) & 3;
     wire_begin_row(&w, &s->stream, flags & 3, maps, flags & 8 ? 2 : 1);
-    struct wire_row_peer me = {s->self, OWN_BOOT, true}, itself = {s->peer, PEER_BOOT, true};
+    struct wire_row_peer me = {s->self, OWN_BOOT, true, true},
+                         itself = {s->peer, PEER_BOOT, true, true};
     if (flags & 16) wire_put_row_peer(&w, &me);
     if (flags & 32) wire_put_row_peer(&w, &itself);
     for (uint8_t i = 0; i < parts; i++) {

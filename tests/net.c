@@ -136,6 +136,10 @@ void pass(struct net *net, uint64_t ms) {
     }
 }
 
+void creep(struct net *net) {
+    if (!step(net)) net->now_ms += 10;
+}
+
 void end(struct net *net) {
     for (unsigned i = 0; i < net->count; i++) {
         if (net->nodes[i] != NULL) kill_node(net, i);
@@ -218,6 +222,41 @@ struct result put(struct net *net, unsigned i, const char *key, const char *valu
     return ask(net, i, OP_PUT, key, value, metadata);
 }
 
+/* ---- Requests ---- */
+
+void propose_shards(struct net *net, unsigned i, uint32_t count) {
+    struct answer a;
+    uint64_t token = 77;
+    CHECK(node_reshard(net->nodes[i], token, count, &a) == NODE_PARKED);
+    node_cancel(net->nodes[i], token);
+    CHECK_U64(node_map(net->nodes[i])->shard_count, count);
+}
+
+bool strike_off(struct net *net, unsigned by, unsigned whom) {
+    return node_view_remove(net->nodes[by], &net->configs[whom].self) == NODE_REMOVED;
+}
+
+/* ---- Checks ---- */
+
+bool sees(const struct net *net, unsigned i, unsigned other) {
+    return peer_in_view(peers_find(node_view(net->nodes[i]), &net->configs[other].self));
+}
+
+bool owns(const struct net *net, unsigned i, const char *key) {
+    return node_owns_slot(net->nodes[i], shard_slot(slice_of(key)));
+}
+
+bool keeps(const struct net *net, unsigned i, const char *key) {
+    return node_slot_clock(net->nodes[i], shard_slot(slice_of(key))) != NULL;
+}
+
+void creep_until_met(struct net *net, unsigned a, unsigned b) {
+    for (int steps = 0; CHECK(steps < 1000); steps++) {
+        if (sees(net, a, b) && sees(net, b, a)) return;
+        creep(net);
+    }
+}
+
 unsigned listed_count(const struct net *net, unsigned i) {
     return peers_listed_count(node_view(net->nodes[i]));
 }
@@ -252,6 +291,14 @@ struct net begin_short(unsigned count) {
     return net;
 }
 
+struct net begin_shards(unsigned count, uint32_t shards) {
+    struct net net = begin(count);
+    for (unsigned i = 0; i < count; i++)
+        net.configs[i].shard_count = shards;
+    make_ready(&net);
+    return net;
+}
+
 void set_pair(struct net *net, unsigned a, unsigned b, bool cut) {
     net->cut[a][b] = net->cut[b][a] = cut;
 }
@@ -264,6 +311,25 @@ void set_cut(struct net *net, unsigned i, bool cut) {
 void cut_off(struct net *net, unsigned i) {
     set_cut(net, i, true);
     pass(net, 1500);
+}
+
+void set_mute(struct net *net, unsigned i, bool mute) {
+    for (unsigned j = 0; j < net->count; j++)
+        net->cut[i][j] = mute && i != j;
+}
+
+void set_deaf(struct net *net, unsigned i, bool deaf) {
+    for (unsigned j = 0; j < net->count; j++)
+        net->cut[j][i] = deaf && i != j;
+}
+
+void break_links(struct net *net, unsigned a, unsigned b) {
+    for (unsigned w = 0; w < net->wire_count; w++) {
+        const unsigned *at = net->wires[w].at;
+        if (!(at[0] == a && at[1] == b) && !(at[0] == b && at[1] == a)) continue;
+        break_end(net, &net->wires[w], 0, false);
+        break_end(net, &net->wires[w], 1, false);
+    }
 }
 
 void check_value(struct net *net, unsigned i, const char *key, const char *metadata,

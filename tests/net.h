@@ -46,7 +46,8 @@ struct result {
 struct net begin(unsigned count);       /* nobody runs yet; `configs` may be changed */
 struct net begin_ready(unsigned count); /* all run, are ready and see one another */
 struct net begin_short(unsigned count); /* the same; a ring keeps RING_SHORT_WRITES at most */
-void make_ready(struct net *net);       /* starts all that do not run, until that is so */
+struct net begin_shards(unsigned count, uint32_t shards); /* the same, in so many shards */
+void make_ready(struct net *net); /* starts all that do not run, until that is so */
 void start(struct net *net, unsigned i);
 void kill_node(struct net *net, unsigned i);
 void restart(struct net *net, unsigned i); /* killed, and started at once */
@@ -55,10 +56,15 @@ void end(struct net *net);
 bool step(struct net *net); /* each node has one turn, what it says arrives; false: nothing did */
 void turn(struct net *net); /* until nothing moves */
 void pass(struct net *net, uint64_t ms);
+void creep(struct net *net); /* one step, and 10 ms if nothing moved: to stop at the right moment */
+void creep_until_met(struct net *net, unsigned a, unsigned b); /* each is in the other's view */
 
 void set_cut(struct net *net, unsigned i, bool cut); /* off from all others, or joined again */
 void set_pair(struct net *net, unsigned a, unsigned b, bool cut); /* both ways between two */
 void cut_off(struct net *net, unsigned i); /* from all others, until everybody has noticed */
+void set_mute(struct net *net, unsigned i, bool mute);     /* what it says waits on the way */
+void set_deaf(struct net *net, unsigned i, bool deaf);     /* what is said to it does */
+void break_links(struct net *net, unsigned a, unsigned b); /* and what was on the way is lost */
 
 /* ---- Operations: metadata travels as text, as it does through clients ---- */
 
@@ -74,7 +80,17 @@ struct result get(struct net *net, unsigned i, const char *key, const char *meta
 struct result put(struct net *net, unsigned i, const char *key, const char *value,
                   const char *metadata);
 
+/* ---- Requests ---- */
+
+/* Node i makes a map of so many shards; nobody waits until it is so. */
+void propose_shards(struct net *net, unsigned i, uint32_t count);
+bool strike_off(struct net *net, unsigned by, unsigned whom);
+
 /* ---- Checks ---- */
+
+bool sees(const struct net *net, unsigned i, unsigned other);   /* has it in view */
+bool owns(const struct net *net, unsigned i, const char *key);  /* by the map that it lives by */
+bool keeps(const struct net *net, unsigned i, const char *key); /* its slot, owned or not */
 
 unsigned listed_count(const struct net *net, unsigned i); /* whom node i counts as present */
 unsigned mapped_count(const struct net *net, unsigned i); /* members by its map */

@@ -30,6 +30,13 @@ bool request_has_struck(const struct sim *s, uint32_t h, uint32_t o) {
     return has_struck(s, h, o) || has_struck(s, o, h);
 }
 
+/* A node that was listed by request and never heard is forgotten again. */
+static bool is_told(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct host *host = &s->hosts[h];
+    if (s->requests.told[h][o] != host->boot_serial || host->node == NULL) return false;
+    return peers_find(node_view(host->node), &s->hosts[o].address) != NULL;
+}
+
 /* By VIEW, by the map that it lives by, or by request. Whom it has struck off it does not call,
  * even if that one has restarted since. */
 static bool is_introduced(const struct sim *s, uint32_t h, uint32_t o) {
@@ -40,7 +47,7 @@ static bool is_introduced(const struct sim *s, uint32_t h, uint32_t o) {
         if (address_compare(&host->view[i], &s->hosts[o].address) == 0) return true;
     }
     if (map != MAP_NONE && map_has_node(s->maps.list[map].map, &s->hosts[o].address)) return true;
-    return s->requests.told[h][o] == host->boot_serial;
+    return is_told(s, h, o);
 }
 
 bool request_is_introduced(const struct sim *s, uint32_t h, uint32_t o) {

@@ -4,17 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define KEYS 200
+#define KEYS      200
+#define SOME_KEYS 20
 
 /* ---- What happens in many stories ---- */
-
-static struct net begin_shards(unsigned nodes, uint32_t shards) {
-    struct net net = begin(nodes);
-    for (unsigned i = 0; i < nodes; i++)
-        net.configs[i].shard_count = shards;
-    make_ready(&net);
-    return net;
-}
 
 /* A node that runs and owns the key by its own map. */
 static unsigned owner_of(const struct net *net, const char *key, unsigned nth) {
@@ -103,7 +96,296 @@ static void all_keys_move_and_nothing_else_changes(void) {
     end(&net);
 }
 
+/* "key0" to "key19", before there is any handover; the last of the answers. */
+static struct result put_some(struct net *net, unsigned i, const char *value) {
+    struct result w = {0};
+    for (int k = 0; k < SOME_KEYS; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", k);
+        w = put(net, i, key, value, w.metadata);
+    }
+    return w;
+}
+
+/* One of those, which both own, each by the map that it lives by. */
+struct key {
+    char text[16];
+};
+
+static struct key key_of_both(const struct net *net, unsigned a, unsigned b) {
+    struct key key;
+    for (int k = 0; k < SOME_KEYS; k++) {
+        snprintf(key.text, sizeof key.text, "key%d", k);
+        if (owns(net, a, key.text) && owns(net, b, key.text)) return key;
+    }
+    CHECK(!"one of them");
+    return key;
+}
+
+/* For so long clients that have seen nothing read at node i: they find that, or wait. */
+static void watch(struct net *net, unsigned i, const char *key, const char *want, uint64_t ms) {
+    for (uint64_t until = net->now_ms + ms; net->now_ms < until; creep(net)) {
+        struct result r = submit(net, i, OP_GET, key, "", "");
+        if (!r.is_answered) r = take(net, i);
+        if (!r.is_answered || r.status == NODE_CANNOT_FORWARD) continue;
+        CHECK(r.status == NODE_FOUND);
+        CHECK_TEXT(slice_of(r.value), want);
+    }
+}
+
+/* ---- Writes while the map changes ---- */
+
+static void who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy(void) {
+    struct net net = begin_shards(4, 1);
+    set_mute(&net, 0, true);
+    propose_shards(&net, 0, 2);
+    struct key key = key_of_both(&net, 0, 0);
+    CHECK(!submit(&net, 0, OP_PUT, key.text, "1", "").is_answered);
+    pass(&net, 500);
+    CHECK(!take(&net, 0).is_answered);
+    set_mute(&net, 0, false);
+    pass(&net, 100);
+    CHECK(take(&net, 0).is_answered);
+    kill_node(&net, 0);
+    pass(&net, 1000);
+    check_value(&net, 2, key.text, "", "1");
+    end(&net);
+}
+
+/* It has asked for the map when it writes; nothing that it says after that arrives. */
+static void a_change_of_group_waits_for_second_copies(void) {
+    struct net net = begin_shards(4, 1);
+    propose_shards(&net, 1, 2);
+    step(&net);
+    set_deaf(&net, 0, true);
+    turn(&net);
+    set_mute(&net, 0, true);
+    CHECK(!submit(&net, 0, OP_PUT, "k", "1", "").is_answered);
+    for (unsigned i = 1; i < 4; i++)
+        net.cut[i][0] = false;
+    pass(&net, 500);
+    CHECK(!submit(&net, 0, OP_PUT, "later", "1", "").is_answered);
+    CHECK_U64(node_under_way(net.nodes[0]), 1); /* the other waits for the change */
+    CHECK(!take(&net, 0).is_answered);
+    CHECK_U64(node_map(net.nodes[0])->epoch, 1);
+    set_mute(&net, 0, false);
+    pass(&net, 500);
+    CHECK(take(&net, 0).is_answered);
+    CHECK_U64(node_map(net.nodes[0])->id, node_map(net.nodes[1])->id);
+    end(&net);
+}
+
+/* One of the two that are to have a key dies before it has got it. */
+static void residue_stays_until_two_owners_have_it(void) {
+    struct net net = begin_shards(4, 1);
+    struct result w = put_some(&net, 0, "1");
+    propose_shards(&net, 0, 2);
+    kill_node(&net, 3);
+    pass(&net, 2000);
+    struct key key = key_of_both(&net, 1, 1);
+    check_value(&net, 1, key.text, w.metadata, "1");
+    kill_node(&net, 1);
+    pass(&net, 500);
+    start(&net, 1);
+    start(&net, 3);
+    pass(&net, 4000);
+    check_value(&net, 1, key.text, w.metadata, "1");
+    check_value(&net, 3, key.text, w.metadata, "1");
+    CHECK(!keeps(&net, 0, key.text));
+    end(&net);
+}
+
+/* The first has not heard of the map when the third is dead, and the second would be the other one
+ * to have what it writes. */
+static void residue_stays_while_somebody_lives_by_a_smaller_map(void) {
+    struct net net = begin_shards(6, 2);
+    put_keys(&net, "1", (struct result){0});
+    set_mute(&net, 0, true);
+    set_deaf(&net, 0, true);
+    propose_shards(&net, 2, 3);
+    pass(&net, 500);
+    struct key key = key_of_both(&net, 0, 4);
+    CHECK(!owns(&net, 2, key.text) && keeps(&net, 2, key.text));
+    kill_node(&net, 4);
+    set_pair(&net, 0, 4, false);
+    net.cut[2][0] = false;
+    turn(&net);
+    CHECK(sees(&net, 0, 2) && !sees(&net, 0, 4) && owns(&net, 0, key.text));
+    CHECK(!submit(&net, 0, OP_PUT, key.text, "2", "").is_answered);
+    set_mute(&net, 0, false);
+    set_deaf(&net, 0, false);
+    turn(&net);
+    struct result w = take(&net, 0);
+    CHECK(w.is_answered && w.status == NODE_REPLACED);
+    kill_node(&net, 0);
+    pass(&net, 1000);
+    check_value(&net, 5, key.text, w.metadata, "2");
+    end(&net);
+}
+
+/* ---- Base ---- */
+
+/* The first has missed what the second wrote, and asks for it under the second map; when the answer
+ * comes, it lives by the third, and the second has written again under the second. */
+static void base_that_was_asked_for_under_an_older_map_does_not_count(void) {
+    struct net net = begin_short(4);
+    put_some(&net, 1, "0");
+    pass(&net, 500);
+    set_deaf(&net, 0, true);
+    put_some(&net, 1, "1");
+    break_links(&net, 0, 1);
+    propose_shards(&net, 1, 2);
+    turn(&net);
+    net.cut[1][0] = false;
+    uint64_t pulls = node_replica_stats(net.nodes[0])->pulls;
+    while (node_replica_stats(net.nodes[0])->pulls == pulls && CHECK(sees(&net, 0, 2)))
+        creep(&net);
+    net.cut[1][0] = true;
+    turn(&net);
+    struct key key = key_of_both(&net, 1, 3);
+    CHECK_U64(node_map(net.nodes[0])->epoch, 2);
+    CHECK(put(&net, 1, key.text, "2", "").status == NODE_REPLACED);
+    set_mute(&net, 0, true);
+    propose_shards(&net, 0, 1);
+    CHECK_U64(node_map(net.nodes[0])->epoch, 3);
+    net.cut[1][0] = false;
+    watch(&net, 0, key.text, "2", 300);
+    CHECK(node_replica_stats(net.nodes[0])->images_taken > 0);
+    memset(net.cut, 0, sizeof net.cut);
+    pass(&net, 3000);
+    check_value(&net, 0, key.text, "", "2");
+    end(&net);
+}
+
+/* The first proposes a map and asks the second, which has not heard of it and writes on. */
+static void who_lives_by_a_smaller_map_gives_no_base(void) {
+    struct net net = begin_shards(4, 2);
+    struct key key = key_of_both(&net, 1, 3);
+    put(&net, 1, key.text, "1", "");
+    pass(&net, 500);
+    set_mute(&net, 0, true);
+    propose_shards(&net, 0, 1);
+    uint64_t pulls = node_replica_stats(net.nodes[0])->pulls;
+    while (node_replica_stats(net.nodes[0])->pulls == pulls && CHECK(sees(&net, 0, 1)))
+        creep(&net);
+    net.cut[0][1] = net.cut[0][3] = false;
+    step(&net);
+    set_mute(&net, 0, true);
+    turn(&net);
+    CHECK(node_replica_stats(net.nodes[0])->images_taken > 0);
+    CHECK_U64(node_map(net.nodes[1])->epoch, 1);
+    CHECK(put(&net, 1, key.text, "2", "").status == NODE_REPLACED);
+    watch(&net, 0, key.text, "2", 300);
+    set_mute(&net, 0, false);
+    pass(&net, 1000);
+    check_value(&net, 0, key.text, "", "2");
+    end(&net);
+}
+
+/* Node i had struck it off; now it is a member again. */
+static void take_back_in(struct net *net, unsigned i, unsigned whom) {
+    struct answer a;
+    CHECK(node_view_add(net->nodes[i], &net->configs[whom].self) == PEERS_ADDED);
+    node_add_member(net->nodes[i], 77, 0, &net->configs[whom].self, &a);
+    node_cancel(net->nodes[i], 77);
+}
+
+/* The third is left out, and comes back: what was written meanwhile all members have. */
+static void who_was_no_member_for_a_while_has_no_base_of_its_own(void) {
+    struct net net = begin_shards(3, 1);
+    put(&net, 0, "k", "1", "");
+    CHECK(strike_off(&net, 0, 2));
+    pass(&net, 500);
+    CHECK(node_shard(net.nodes[2]) == SHARD_NONE && keeps(&net, 2, "k"));
+    CHECK(put(&net, 0, "k", "2", "").status == NODE_REPLACED);
+    pass(&net, 500);
+    take_back_in(&net, 0, 2);
+    watch(&net, 2, "k", "2", 1000);
+    check_value(&net, 2, "k", "", "2");
+    end(&net);
+}
+
+/* It hears of both maps at once, of the later one first. */
+static void who_did_not_notice_that_it_was_no_member_has_none_either(void) {
+    struct net net = begin_shards(3, 1);
+    put(&net, 0, "k", "1", "");
+    set_deaf(&net, 2, true);
+    CHECK(strike_off(&net, 0, 2));
+    pass(&net, 300);
+    CHECK(put(&net, 0, "k", "2", "").status == NODE_REPLACED);
+    take_back_in(&net, 0, 2);
+    pass(&net, 300);
+    CHECK_U64(node_map(net.nodes[2])->epoch, 1);
+    break_links(&net, 0, 2);
+    break_links(&net, 1, 2);
+    set_deaf(&net, 2, false);
+    for (int steps = 0; node_map(net.nodes[2])->epoch < 3 && CHECK(steps < 1000); steps++)
+        creep(&net);
+    CHECK_U64(node_slot_clock(net.nodes[2], shard_slot(SLICE("k")))->dots[0].n, 1);
+    watch(&net, 2, "k", "2", 1000);
+    check_value(&net, 2, "k", "", "2");
+    end(&net);
+}
+
+/* The second would begin its group with nothing, though its former process has written there. The
+ * first has the rest of the base, as residue, and would believe it; the fourth is slow. */
+static void who_restarts_does_not_begin_a_group_that_it_is_told_of(void) {
+    struct net net = begin_shards(4, 1);
+    set_pair(&net, 0, 3, true);
+    pass(&net, 1500);
+    propose_shards(&net, 1, 2);
+    pass(&net, 500);
+    struct key key = key_of_both(&net, 1, 3);
+    put(&net, 1, key.text, "1", "");
+    CHECK(keeps(&net, 0, key.text) && !owns(&net, 0, key.text));
+    set_mute(&net, 3, true);
+    restart(&net, 1);
+    propose_shards(&net, 0, 1);
+    watch(&net, 0, key.text, "1", 700);
+    memset(net.cut, 0, sizeof net.cut);
+    pass(&net, 4000);
+    for (unsigned i = 0; i < 3; i++) /* the fourth stands by */
+        check_value(&net, i, key.text, "", "1");
+    end(&net);
+}
+
+/* All members of a shard have died; after the reshard they stand by. */
+static void what_died_with_all_its_members_begins_anew_when_they_are_struck_off(void) {
+    struct net net = begin_shards(4, 2);
+    struct key lost = key_of_both(&net, 1, 3), kept = key_of_both(&net, 0, 2);
+    put(&net, 1, lost.text, "1", "");
+    struct result w = put(&net, 0, kept.text, "1", "");
+    kill_node(&net, 1);
+    kill_node(&net, 3);
+    pass(&net, 500);
+    propose_shards(&net, 0, 1);
+    pass(&net, 1000);
+    /* It may be there: nobody can tell. */
+    CHECK(get(&net, 0, lost.text, w.metadata).status == NODE_CANNOT_FORWARD);
+    CHECK(ask(&net, 0, OP_DELETE, lost.text, "", w.metadata).status == NODE_CANNOT_FORWARD);
+    check_value(&net, 0, kept.text, w.metadata, "1");
+    CHECK(strike_off(&net, 0, 1));
+    pass(&net, 1000);
+    CHECK(get(&net, 0, lost.text, w.metadata).status == NODE_CANNOT_FORWARD);
+    CHECK(strike_off(&net, 2, 3));
+    pass(&net, 1000);
+    CHECK(get(&net, 0, lost.text, w.metadata).status == NODE_NO_KEY);
+    w = put(&net, 0, lost.text, "2", w.metadata);
+    check_value(&net, 2, lost.text, w.metadata, "2");
+    end(&net);
+}
+
 int main(void) {
     RUN(all_keys_move_and_nothing_else_changes);
+    RUN(who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy);
+    RUN(a_change_of_group_waits_for_second_copies);
+    RUN(residue_stays_until_two_owners_have_it);
+    RUN(residue_stays_while_somebody_lives_by_a_smaller_map);
+    RUN(base_that_was_asked_for_under_an_older_map_does_not_count);
+    RUN(who_lives_by_a_smaller_map_gives_no_base);
+    RUN(who_was_no_member_for_a_while_has_no_base_of_its_own);
+    RUN(who_did_not_notice_that_it_was_no_member_has_none_either);
+    RUN(who_restarts_does_not_begin_a_group_that_it_is_told_of);
+    RUN(what_died_with_all_its_members_begins_anew_when_they_are_struck_off);
     return kit_finish();
 }

@@ -139,7 +139,8 @@ static void put_whole(struct wire_row_writer *w, uint64_t group) {
 static void send_row(struct far *f, uint8_t flags) {
     struct buffer frame = {0};
     struct wire_row_writer w;
-    struct wire_row_peer both[] = {{*node_self(f->n), 77, true}, {f->address, BOOT, true}};
+    struct wire_row_peer both[] = {{*node_self(f->n), 77, true, true},
+                                   {f->address, BOOT, true, true}};
     uint64_t map = node_map(f->n)->id;
     wire_begin_row(&w, &frame, flags, &map, 1);
     for (int i = 0; i < 2; i++)
@@ -298,6 +299,19 @@ static void a_redial_that_is_refused_is_down_at_once(void) {
     CHECK(is_in(&f, PEER_DOWN) && noted(&f, "view: out, its process is gone: "));
     pass(&f, PEER_REDIAL_MS);
     CHECK_U64(f.dials, dials + 2);
+    end(&f);
+}
+
+static void a_refusal_of_one_that_was_heard_meanwhile_changes_nothing(void) {
+    struct far f = begin_met();
+    end_link(&f, &f.out, false);
+    tick(&f, PEER_TICK_MS);
+    send_row(&f, WIRE_ROW_HEARS_YOU);
+    end_link(&f, &f.dial, true);
+    CHECK(in_view(&f));
+    tick(&f, PEER_REDIAL_MS);
+    end_link(&f, &f.dial, true);
+    CHECK(is_in(&f, PEER_DOWN));
     end(&f);
 }
 
@@ -474,6 +488,19 @@ static void a_new_process_is_taken_in_at_once(void) {
         send_row(&f, WIRE_ROW_HEARS_YOU);
         CHECK(in_view(&f) && peer_boot_is_over(peer_of(&f), boot - 1));
     }
+    end(&f);
+}
+
+/* What it said before it ended may still be on the way. */
+static void the_process_before_is_not_listened_to_any_more(void) {
+    struct far f = begin_met();
+    end_link(&f, &f.out, false);
+    CHECK(f.in != NULL);
+    answer(&f, BOOT + 1);
+    CHECK(f.in == NULL && peer_of(&f)->from == NULL);
+    call(&f, BOOT + 1);
+    send_row(&f, WIRE_ROW_HEARS_YOU);
+    CHECK(in_view(&f));
     end(&f);
 }
 
@@ -804,6 +831,7 @@ int main(void) {
     RUN(silence_of_a_second_is_down);
     RUN(any_byte_counts_as_life);
     RUN(a_redial_that_is_refused_is_down_at_once);
+    RUN(a_refusal_of_one_that_was_heard_meanwhile_changes_nothing);
     RUN(a_redial_that_the_same_process_answers_changes_nothing);
     RUN(a_second_call_takes_the_place_of_the_first);
     RUN(a_goodbye_is_down_at_once);
@@ -814,6 +842,7 @@ int main(void) {
     RUN(the_same_process_is_back_when_it_was_heard_for_readmit_ms);
     RUN(a_gap_starts_the_probation_again);
     RUN(a_new_process_is_taken_in_at_once);
+    RUN(the_process_before_is_not_listened_to_any_more);
     RUN(callers_that_do_not_belong_here_are_refused);
     RUN(a_process_that_another_has_followed_is_refused);
     RUN(who_refuses_this_node_is_down_and_dialled_less_often);

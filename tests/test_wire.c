@@ -159,7 +159,8 @@ static void check_part(struct wire_part p, struct kit_random *r) {
 }
 
 static struct wire_row_peer draw_row_peer(struct kit_random *r) {
-    struct wire_row_peer p = {.boot = draw_u64(r), .in_view = kit_below(r, 2) == 0};
+    struct wire_row_peer p = {
+        .boot = draw_u64(r), .in_view = kit_below(r, 2) == 0, .shares_map = kit_below(r, 2) == 0};
     p.address = draw_address(r);
     return p;
 }
@@ -206,6 +207,7 @@ static void check_row(struct slice body, struct kit_random *r) {
     for (uint16_t i = 0; i < m.peer_count; i++) {
         struct wire_row_peer want = draw_row_peer(r), got = wire_next_row_peer(&m);
         CHECK(got.boot == want.boot && got.in_view == want.in_view);
+        CHECK(got.shares_map == want.shares_map);
         CHECK(same_address(got.address, want.address));
     }
     for (uint16_t i = 0; i < m.part_count; i++)
@@ -830,7 +832,7 @@ static void unknown_flags_are_refused(void) {
     for (unsigned flags = 0; flags < 256; flags++) {
         kit_note("flags %u", flags);
         CHECK(reads_with(WIRE_ROW, row, 0, 1, flags) == (flags <= 7));
-        CHECK(reads_with(WIRE_ROW, row, 7 + 8, 1, flags) == (flags <= 1));
+        CHECK(reads_with(WIRE_ROW, row, 7 + 8, 1, flags) == (flags <= 3));
         CHECK(reads_with(WIRE_WRITE, write, 24, 1, flags) == (flags <= 1));
     }
     buffer_free(&out);
@@ -1091,7 +1093,7 @@ static void the_docs_show_the_bytes_of_a_write(void) {
 static void the_docs_show_the_bytes_of_a_row(void) {
     static const uint8_t even_slots[WIRE_SLOTS_BYTES] = {0x55, 0x55};
     static const uint64_t maps[] = {0x9f3c01d200000002};
-    struct wire_row_peer peer = {kit_address("alice:8090"), 0xa11cea11cea11cea, true};
+    struct wire_row_peer peer = {kit_address("alice:8090"), 0xa11cea11cea11cea, true, true};
     struct wire_row_writer w;
     struct buffer out = {0};
     wire_begin_row(&w, &out, WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU, maps, 1);
