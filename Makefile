@@ -31,7 +31,7 @@ CORE    := bytes hash utf8 json http address vclock metadata notes frame shard s
 EDGE    := log sock reactor listener resolve links server config startup
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
-.PHONY: all run test unit sim sim-build soak mutants bench bench-full fuzz fuzz-build replay tidy clean
+.PHONY: all run test unit sim sim-build soak mutants bench bench-full bench-reshard fuzz fuzz-build replay tidy clean
 .SECONDARY:
 
 ifeq ($(VARIANT),release)
@@ -142,6 +142,9 @@ bench: $(BENCH)
 
 bench-full: $(BENCH)
 	$(PYTHON) bench/run.py --full
+
+bench-reshard: $(BENCH)
+	$(PYTHON) bench/reshard.py
 
 # ---- Housekeeping ----
 
