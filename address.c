@@ -73,6 +73,8 @@ static const char *parse_host(struct slice host, struct address *out) {
 
 const char *address_parse(struct slice text, struct address *out) {
     *out = (struct address){0};
+    bool is_url = text.len > 0 && memmem(text.at, text.len, "://", 3) != NULL;
+    if (is_url) return "expected HOST:PORT, not a URL";
     size_t colon = text.len;
     while (colon > 0 && text.at[colon - 1] != ':')
         colon--;

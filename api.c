@@ -133,7 +133,8 @@ static bool read_address(struct api *api, struct slice json, struct address *out
         api->scratch.len = 0;
         json_unescape(inside, &api->scratch);
         error = address_parse(buffer_slice(&api->scratch), out);
-        if (error == NULL) return true;
+        if (error == NULL && node_has_peer_port(api->node, out)) return true;
+        if (error == NULL) error = "PEER_PORT_OFFSET above its port there is none";
     }
     put(reply, SLICE("{\"error\":\"Malformed socket-address: "));
     put(reply, slice_of(error));
@@ -384,7 +385,9 @@ static enum api_outcome remove_from_view(struct api *api, const struct address *
     switch (node_view_remove(api->node, address)) {
     case NODE_REMOVED: return answer_result(reply, 200, "deleted");
     case NODE_REMOVED_UNKNOWN: return answer_error(reply, 404, "View has no such replica");
-    case NODE_REMOVED_LAST_MEMBER: break;
+    case NODE_REMOVED_SELF:
+        return answer_error(reply, 400, "Ask another replica to remove this one");
+    case NODE_REMOVED_LAST: break;
     }
     return answer_error(reply, 400, "Replica is the last live member of its shard");
 }

@@ -33,11 +33,11 @@ static void send_to(struct replica *r, struct peer *p, struct slice frame) {
 }
 
 /* From here on the member gets every write as it is made; what is under way it gets now, since
- * nobody else could give it that. And again when it holds the group: what came before it knew the
- * slots was not kept there. */
+ * nobody else could give it that. And again when it has the slots: what came before, it had no
+ * place for. */
 static void feed(struct replica *r, struct peer *p) {
     p->is_fed = true;
-    p->is_fed_whole = p->holds;
+    p->is_fed_whole = p->has_slots;
     p->ack_told = 0;
     if (p == r->pull_from) r->pull_until_ms = 0; /* the answer went with the link before */
     for (struct under_way *u = r->under_way; u != NULL; u = u->next)
@@ -49,7 +49,7 @@ static void feed_mates(struct replica *r) {
         struct peer *p = r->mates[i];
         if (!peer_in_view(p))
             p->is_fed = false;
-        else if ((!p->is_fed || (p->holds && !p->is_fed_whole)) && peer_output(p) != NULL)
+        else if ((!p->is_fed || (p->has_slots && !p->is_fed_whole)) && peer_output(p) != NULL)
             feed(r, p);
     }
 }

@@ -526,7 +526,7 @@ static bool is_quorate(const struct replica *r) {
         bool counts = peer_in_view(p) && row->synced && row->settled && row->map_id == r->map_id;
         if (!counts || !has_heard_all(r, row)) return false;
     }
-    return r->synced && r->settled;
+    return r->synced && r->settled && !peers_keep_out_the_living(r->peers);
 }
 
 /* Nobody has the dot, nor any before it that is not here. */

@@ -8,10 +8,6 @@
  */
 #include "change.h"
 
-static bool may_propose(const struct cluster *c) {
-    return c->maps.is_decided && c->maps.next == NULL && c->replica.synced;
-}
-
 /* ---- Reshard ---- */
 
 static bool reshard_step(struct cluster *c, struct change *ch, enum node_status *status) {
@@ -19,7 +15,7 @@ static bool reshard_step(struct cluster *c, struct change *ch, enum node_status 
     if (ch->map_id == 0) {
         *status = NODE_TOO_FEW_NODES;
         if (cluster_live_count(c) < CHANGE_SHARD_NODES_MIN * ch->shard_count) return true;
-        if (!may_propose(c)) return false;
+        if (!cluster_may_propose(c)) return false;
         ch->map_id = cluster_propose_reshard(c, ch->shard_count);
     }
     const struct map *asked = maps_find(ms, ch->map_id);
@@ -43,7 +39,7 @@ static bool join_step(struct cluster *c, struct change *ch, enum node_status *st
     if (now != SHARD_NONE && now != ch->shard) return true;
     *status = NODE_JOINED;
     if (now == ch->shard && ch->map_id == 0) return true; /* it was there before */
-    if (now == SHARD_NONE && may_propose(c)) {
+    if (now == SHARD_NONE && cluster_may_propose(c)) {
         cluster_propose_member(c, &ch->node, ch->shard);
         ch->map_id = c->maps.map->id;
     }

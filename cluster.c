@@ -29,6 +29,31 @@ struct map_ref cluster_map_ref(const struct cluster *c) {
     return (struct map_ref){c->maps.map->epoch, (uint32_t)(c->maps.map->id >> 32)};
 }
 
+static void put_map(struct buffer *out, const struct map *m) {
+    struct buffer encoded = {0};
+    map_encode(&encoded, m);
+    wire_put_map(out, buffer_slice(&encoded));
+    buffer_free(&encoded);
+}
+
+/* The last that it hears of this node is the map that it is not in: it serves nobody by that. */
+static void strike(struct cluster *c, const struct map *m, const struct struck *s) {
+    struct peer *p = peers_find(&c->peers, &s->node);
+    struct buffer *out = p == NULL ? NULL : replica_output(&c->replica, p);
+    if (out != NULL && p->boot == s->boot) put_map(out, m);
+    peers_strike(&c->peers, &s->node, s->boot);
+}
+
+/* Who is out by the map is out here, and nobody else. */
+static void take_struck(struct cluster *c, const struct map *m) {
+    for (uint32_t i = 0; i < m->struck_count; i++)
+        strike(c, m, &m->struck[i]);
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        struct peer *p = c->peers.list[i];
+        if (map_struck_boot(m, &p->address) == 0) peers_pardon(&c->peers, p);
+    }
+}
+
 static void adopt(struct cluster *c, struct map *m) {
     const struct map *before = c->maps.is_decided ? c->maps.map : NULL;
     c->maps.map = m;
@@ -37,6 +62,7 @@ static void adopt(struct cluster *c, struct map *m) {
     c->shard = map_shard_of_node(m, &c->peers.self);
     for (uint32_t i = 0; i < m->node_count; i++)
         peers_know(&c->peers, &m->nodes[i]);
+    take_struck(c, m);
     replica_take_place(&c->replica);
     handover_adopt(&c->replica, before);
     handover_judge(&c->replica);
@@ -118,11 +144,24 @@ uint32_t cluster_live_count(const struct cluster *c) {
     return live;
 }
 
+static const struct map *latest_map(const struct cluster *c) {
+    return c->maps.next != NULL ? c->maps.next : c->maps.map;
+}
+
+bool cluster_has_a_say(const struct cluster *c) {
+    return c->maps.is_decided && map_struck_boot(c->maps.map, &c->peers.self) != c->peers.boot;
+}
+
+bool cluster_may_propose(const struct cluster *c) {
+    return cluster_has_a_say(c) && c->maps.next == NULL && c->replica.synced;
+}
+
+/* On top of one that waits to be adopted, if there is one: it would take the place of this. */
 static void propose(struct cluster *c, struct map_change *change) {
     change->live_count = cluster_live_count(c);
     change->proposer = &c->peers.self;
     change->nonce = c->random64();
-    learn_map(c, map_derive(c->maps.map, change));
+    learn_map(c, map_derive(latest_map(c), change));
 }
 
 /* Nodes that live by an automatic map without being in it join by themselves. */
@@ -150,8 +189,7 @@ static uint32_t count_over(const struct cluster *c) {
 }
 
 static void propose_maps(struct cluster *c) {
-    if (!c->maps.is_decided || c->maps.next != NULL || !c->replica.synced || !is_lowest_in_view(c))
-        return;
+    if (!cluster_may_propose(c) || !is_lowest_in_view(c)) return;
     if (!c->maps.map->is_explicit) propose_newcomers(c);
     if (c->maps.map->epoch == 1 && count_over(c) > c->over_actors_max) {
         struct map_change nothing = {0};
@@ -206,10 +244,32 @@ bool cluster_is_settled(const struct cluster *c) {
     return c->maps.next == NULL && c->replica.synced && c->replica.settled;
 }
 
+/* Its process as this node knows it, or else one that is in view. */
+static uint64_t boot_of(const struct cluster *c, const struct peer *p) {
+    uint64_t boot = p->boot;
+    for (uint32_t i = 0; i < c->peers.count && boot == 0; i++) {
+        const struct peer *other = c->peers.list[i];
+        const struct row_peer *said = row_find_peer(&other->row, &p->address);
+        if (peer_in_view(other) && said != NULL) boot = said->boot;
+    }
+    return boot;
+}
+
+/* Everybody learns of it by the map. Where nobody has heard the node there is no process to keep
+ * out, and it only leaves the map. */
 void cluster_remove(struct cluster *c, const struct address *node) {
-    peers_strike(&c->peers, node);
-    if (!map_has_node(c->maps.map, node)) return;
-    struct map_change change = {.remove = node};
+    const struct peer *p = peers_find(&c->peers, node);
+    uint64_t boot = boot_of(c, p);
+    if (cluster_has_a_say(c) && (boot != 0 || map_has_node(c->maps.map, node))) {
+        struct map_change change = {.remove = node, .remove_boot = boot};
+        propose(c, &change);
+    }
+    peers_strike(&c->peers, node, boot); /* at once, though the map may have to wait */
+}
+
+void cluster_pardon(struct cluster *c, const struct address *node) {
+    if (!c->maps.is_decided || map_struck_boot(latest_map(c), node) == 0) return;
+    struct map_change change = {.pardon = node};
     propose(c, &change);
 }
 
@@ -381,10 +441,7 @@ static bool on_map_ask(struct cluster *c, struct peer *p, struct slice body) {
     if (!wire_read_map_ask(body, &id)) return false;
     const struct map *m = maps_find(&c->maps, id);
     if (m == NULL || out == NULL) return true;
-    struct buffer encoded = {0};
-    map_encode(&encoded, m);
-    wire_put_map(out, buffer_slice(&encoded));
-    buffer_free(&encoded);
+    put_map(out, m);
     return true;
 }
 

@@ -69,13 +69,19 @@ uint32_t cluster_live_count(const struct cluster *c);
 /* Every node in view lives by the map of this one, has all that it owns and nothing else. */
 bool cluster_is_settled(const struct cluster *c);
 
+/* It lives by a map, and is not kept out by it: who is out cannot throw others out. */
+bool cluster_has_a_say(const struct cluster *c);
+bool cluster_may_propose(const struct cluster *c); /* and may derive a map from its own now */
+
 /* Proposes to deal everything anew to so many shards. The id of the map that is so: the present one
  * if nothing would move. */
 uint64_t cluster_propose_reshard(struct cluster *c, uint32_t shard_count);
 void cluster_propose_member(struct cluster *c, const struct address *node, uint32_t shard);
 
-/* The node is struck off: out of the view, and out of the map. */
+/* The node, a peer, is struck off: out of the map, and its process out of all views, until
+ * cluster_pardon() or a later process of it. */
 void cluster_remove(struct cluster *c, const struct address *node);
+void cluster_pardon(struct cluster *c, const struct address *node);
 
 /* Takes entries out of *m that every node of the map covers; see PRUNE in cluster.c. */
 void cluster_prune(const struct cluster *c, struct metadata *m);

@@ -238,6 +238,35 @@ static void drop_residue(struct replica *r) {
     }
 }
 
+/* ---- Sources ---- */
+
+static const struct base *base_of(const struct replica *r, const struct peer *p, uint32_t slot) {
+    if (p->state == PEER_SELF) return parts_base(&r->parts, slot);
+    const struct row_part *part = row_part(&p->row, slot);
+    return part == NULL ? NULL : &part->base;
+}
+
+static bool another_has(const struct replica *r, const struct peer *p, uint64_t group,
+                        uint32_t slot) {
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct peer *other = r->peers->list[i];
+        if (other == p || !peer_in_view(other)) continue;
+        const struct base *base = base_of(r, other, slot);
+        if (base != NULL && base_has(base, group)) return true;
+    }
+    return false;
+}
+
+bool handover_is_only_source(const struct replica *r, const struct peer *p) {
+    for (uint32_t s = 0; s < SHARD_SLOTS && peer_in_view(p); s++) {
+        const struct base *base = base_of(r, p, s);
+        for (uint32_t i = 0; base != NULL && i < base->count; i++) {
+            if (!another_has(r, p, base->groups[i], s)) return true;
+        }
+    }
+    return false;
+}
+
 /* ---- Progress ---- */
 
 static const struct map *map_before(const struct replica *r) {
@@ -248,12 +277,6 @@ static const struct map *map_before(const struct replica *r) {
         if (before == NULL || map_less(before, m)) before = m;
     }
     return before;
-}
-
-static const struct base *base_of(const struct replica *r, const struct peer *p, uint32_t slot) {
-    if (p->state == PEER_SELF) return parts_base(&r->parts, slot);
-    const struct row_part *part = row_part(&p->row, slot);
-    return part == NULL ? NULL : &part->base;
 }
 
 static void count_node(const struct replica *r, const struct map *before, const struct peer *p,

@@ -34,6 +34,9 @@ void handover_take_base(struct replica *r, uint32_t slot, const struct base *bas
 /* The group's state of the slot is nowhere any more. */
 bool handover_is_void(const struct replica *r, uint64_t group, uint32_t slot);
 
+/* The peer is in view, and has a group's state of some slot that nobody else in view has. */
+bool handover_is_only_source(const struct replica *r, const struct peer *p);
+
 /* How many slots that the present map gives to other nodes than the map before did, counted for
  * each such node; and how many of them those have not got yet, as far as their rows tell. */
 struct handover_progress {

@@ -15,6 +15,7 @@
 
 #define HLC_COUNTER_BITS 16
 #define HLC_AHEAD_MS_MAX 60000 /* a client's time further ahead of our wall clock is refused */
+#define HLC_MAX          (UINT64_MAX / 2) /* the year 6429; later stamps are refused: none wraps */
 
 struct stamp {
     uint64_t hlc;

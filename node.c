@@ -38,7 +38,7 @@ struct node {
     struct forward forward;
     struct guests guests;
     uint64_t memory_bytes_max;
-    uint32_t park_ms;
+    uint32_t park_ms, peer_port_offset;
     uint64_t now_ms, wall_ms; /* as the shell last said */
 
     struct parking parking;
@@ -86,6 +86,7 @@ struct node *node_create(const struct node_config *config, uint64_t now_ms, uint
         n->done[i].end = &n->done[i].first;
     n->memory_bytes_max = config->memory_bytes_max;
     n->park_ms = config->park_ms;
+    n->peer_port_offset = config->peer_port_offset;
     n->now_ms = now_ms;
     n->wall_ms = wall_ms;
     return n;
@@ -681,9 +682,15 @@ const struct peers *node_view(const struct node *n) {
     return &n->cluster.peers;
 }
 
+bool node_has_peer_port(const struct node *n, const struct address *address) {
+    return address->port + n->peer_port_offset <= UINT16_MAX;
+}
+
 enum peers_added node_view_add(struct node *n, const struct address *address) {
     enum peers_added added = peers_add(&n->cluster.peers, address, false);
-    if (added == PEERS_ADDED) notes_put(&n->cluster.notes, "view: in, by request: ", address);
+    if (added != PEERS_ADDED) return added;
+    notes_put(&n->cluster.notes, "view: in, by request: ", address);
+    cluster_pardon(&n->cluster, address);
     return added;
 }
 
@@ -702,14 +709,19 @@ static bool is_last_member(const struct node *n, const struct address *address) 
     return others == 0 || (live == 0 && p != NULL && peer_in_view(p));
 }
 
+static bool may_be_removed(const struct node *n, const struct peer *p) {
+    return !is_last_member(n, &p->address) && !handover_is_only_source(n->replica, p);
+}
+
 enum node_removed node_view_remove(struct node *n, const struct address *address) {
     const struct peer *p = peers_find(&n->cluster.peers, address);
-    bool known = p != NULL && (peer_is_listed(&n->cluster.peers, p) ||
-                               map_has_node(n->cluster.maps.map, address));
+    bool known =
+        p != NULL && (peer_is_listed(&n->cluster.peers, p) ||
+                      (n->cluster.maps.is_decided && map_has_node(n->cluster.maps.map, address)));
     if (!known || p->state == PEER_STRUCK) return NODE_REMOVED_UNKNOWN;
-    if (p->state == PEER_SELF || is_last_member(n, address)) return NODE_REMOVED_LAST_MEMBER;
+    if (p->state == PEER_SELF) return NODE_REMOVED_SELF;
+    if (!may_be_removed(n, p)) return NODE_REMOVED_LAST;
     cluster_remove(&n->cluster, address);
-    notes_put(&n->cluster.notes, "view: out, by request: ", address);
     return NODE_REMOVED;
 }
 
@@ -808,10 +820,10 @@ const struct replica_stats *node_replica_stats(const struct node *n) {
     return &n->replica->stats;
 }
 
-/* One that stands by has no keys, and sends every operation on. */
+/* One that stands by has no keys, and sends every operation on; unless the map keeps it out. */
 bool node_ready(const struct node *n) {
     const struct replica *r = n->replica;
-    return n->cluster.maps.is_decided && r->synced && (r->group == 0 || r->holds);
+    return cluster_has_a_say(&n->cluster) && r->synced && (r->group == 0 || r->holds);
 }
 
 bool node_provisional(const struct node *n) {

@@ -23,7 +23,7 @@ struct node_config {
     uint32_t view_count;
     uint32_t shard_count;      /* 0: not given, the automatic map */
     uint64_t memory_bytes_max; /* 0: no limit */
-    uint32_t park_ms;
+    uint32_t park_ms, peer_port_offset;
     uint32_t forward_ms;        /* how long another node's answer is waited for */
     uint32_t readmit_ms;        /* a node that was cut off is heard this long before it is back */
     struct slice cluster;       /* nodes of another name are refused; borrowed */
@@ -93,9 +93,9 @@ void node_stop(struct node *n); /* says goodbye to the peers */
 /* ---- View and shards ---- */
 
 const struct peers *node_view(const struct node *n);
+bool node_has_peer_port(const struct node *n, const struct address *address); /* PORT + offset */
 enum peers_added node_view_add(struct node *n, const struct address *address);
-
-enum node_removed { NODE_REMOVED, NODE_REMOVED_UNKNOWN, NODE_REMOVED_LAST_MEMBER };
+enum node_removed { NODE_REMOVED, NODE_REMOVED_UNKNOWN, NODE_REMOVED_SELF, NODE_REMOVED_LAST };
 enum node_removed node_view_remove(struct node *n, const struct address *address);
 
 const struct map *node_map(const struct node *n);

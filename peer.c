@@ -281,6 +281,7 @@ enum peers_added peers_add(struct peers *ps, const struct address *address, bool
     if (p == NULL) p = insert(ps, address);
     p->is_member = p->is_member || is_member;
     if (p->state == PEER_SELF || peer_is_listed(ps, p)) return PEERS_ALREADY_PRESENT;
+    p->struck_boot = 0;
     if (p->state != PEER_EXPECTED) { /* whatever it was: taken in as soon as it greets again */
         peers_take_down(ps, p, NULL);
         p->state = PEER_EXPECTED;
@@ -301,12 +302,33 @@ void peers_know(struct peers *ps, const struct address *address) {
     p->is_member = true;
 }
 
-bool peers_strike(struct peers *ps, const struct address *address) {
+/* A node that this process has not heard of is remembered, for it may call. One that lives as
+ * another process than that is not touched. */
+void peers_strike(struct peers *ps, const struct address *address, uint64_t boot) {
     struct peer *p = peers_find(ps, address);
-    if (p == NULL || p->state == PEER_SELF || p->state == PEER_STRUCK) return false;
+    if (p == NULL) p = insert(ps, address);
+    if (p->state == PEER_SELF) return;
+    p->struck_boot = boot;
+    if (p->state == PEER_STRUCK || (p->boot != 0 && p->boot != boot)) return;
     peers_take_down(ps, p, NULL);
-    enter(ps, p, PEER_STRUCK, NULL);
-    return true;
+    p->heard_ms = ps->now_ms;
+    enter(ps, p, boot == 0 ? PEER_DOWN : PEER_STRUCK, "view: out, by request: ");
+}
+
+/* It calls for as long as it lives, and what it has is not lost. */
+bool peers_keep_out_the_living(const struct peers *ps) {
+    for (uint32_t i = 0; i < ps->count; i++) {
+        const struct peer *p = ps->list[i];
+        if (p->state == PEER_STRUCK && p->heard_ms + PEER_STRUCK_MS > ps->now_ms) return true;
+    }
+    return false;
+}
+
+void peers_pardon(struct peers *ps, struct peer *p) {
+    p->struck_boot = 0;
+    if (p->state != PEER_STRUCK) return;
+    enter(ps, p, PEER_DOWN, "view: may come back, by request: ");
+    p->dial_ms = ps->now_ms;
 }
 
 /* ---- Handshake ---- */
@@ -328,6 +350,10 @@ void peers_connected(struct peers *ps, struct link *l) {
     wire_put_hello(&l->out, &hello);
 }
 
+static bool is_kept_out(const struct peer *p, uint64_t boot) {
+    return boot != 0 && p->struck_boot == boot;
+}
+
 /* Why a caller is not let in, or NULL. */
 static const char *refusal(const struct peers *ps, const struct wire_hello *hello) {
     if (hello->version != WIRE_PROTOCOL_VERSION) return "another version of the protocol";
@@ -337,7 +363,7 @@ static const char *refusal(const struct peers *ps, const struct wire_hello *hell
     const struct peer *p = peers_find(ps, &hello->caller);
     if (p == NULL) return ps->count >= PEERS_MAX ? "too many nodes" : NULL;
     if (peer_boot_is_over(p, hello->boot)) return "a later process has taken that address";
-    if (p->state == PEER_STRUCK && p->boot == hello->boot) return "struck off by request";
+    if (is_kept_out(p, hello->boot)) return "struck off by request";
     return NULL;
 }
 
@@ -346,6 +372,7 @@ static void refuse(struct peers *ps, struct link *l, const char *why,
     wire_put_refused(&l->out, slice_of(why));
     close_link(l);
     struct peer *p = hello == NULL ? NULL : peers_find(ps, &hello->caller);
+    if (p != NULL && p->state == PEER_STRUCK) p->heard_ms = ps->now_ms;
     if (p != NULL && p->refusal_noted_ms > ps->now_ms) return;
     if (p != NULL) p->refusal_noted_ms = ps->now_ms + 60000;
     notes_put(ps->notes, why, NULL);
@@ -405,7 +432,7 @@ void peers_on_welcome(struct peers *ps, struct link *l, struct slice body) {
     uint64_t boot;
     struct peer *p = l->peer;
     bool good = l->dialled && l->state == LINK_GREETING && wire_read_welcome(body, &boot);
-    if (!good || peer_boot_is_over(p, boot)) {
+    if (!good || peer_boot_is_over(p, boot) || is_kept_out(p, boot)) {
         peers_break(ps, l, good ? NULL : "peer: not a welcome from ");
         return;
     }

@@ -9,16 +9,14 @@
  *        v                                                                    |    | heard for
  *   (forgotten; members: PEER_DOWN)     silent for PEER_SILENT_MS, refused,   |    | readmit_ms
  *                                       goodbye, owing an acknowledgement     v    | without a gap
- *   PEER_STRUCK <---------------------- PEER_DOWN <------------------------------ PEER_PROBATION
- *     by request, until it is named       |   ^         silent again              ^
- *     again or restarts                   |   +-----------------------------------+
- *                                         +------ the same boot is heard again ---+
+ *   PEER_STRUCK ----------------------> PEER_DOWN <------------------------------ PEER_PROBATION
+ *     from any state, by request,  named  |   ^         silent again              ^
+ *     told by the map; or it       again  |   +-----------------------------------+
+ *     restarts: PEER_UP                   +------ the same boot is heard again ---+
  *
  * A peer is *in view* while it is PEER_UP here and its own rows say that this node is PEER_UP
  * there: views are mutual in pairs. Whoever is not in view is out for every purpose: only the
- * handshake and rows pass. Nobody is told about third parties; everyone hears everyone.
- *
- * Correctness never rests on any of this: a view says whom to send to and whom to wait for.
+ * handshake and rows pass. A view says whom to send to and wait for; correctness rests on none.
  */
 #ifndef KVS_PEER_H
 #define KVS_PEER_H
@@ -32,6 +30,7 @@
 #define PEER_DIAL_MS    500   /* a dial, or a handshake, is given up after this */
 #define PEER_REDIAL_MS  200   /* and tried again after this */
 #define PEER_REFUSED_MS 1000  /* the same after it was refused with a reason */
+#define PEER_STRUCK_MS  3000  /* one that is kept out and has not called for this long is gone */
 #define PEER_OLD_BOOTS  16    /* past boots remembered of one node */
 #define PEER_TICK_MS    50
 #define PEER_LATE_MS    300  /* a turn this late judges nobody */
@@ -46,6 +45,7 @@ struct peer {
     uint64_t boot;  /* of its process, as last heard; 0: never */
     uint64_t old_boots[PEER_OLD_BOOTS];
     uint32_t old_boot_count;
+    uint64_t struck_boot;      /* its process that is kept out; 0: none */
     uint64_t listed_until_ms;  /* though it is not in view */
     uint64_t awaited_until_ms; /* though it is not listed either: it has called */
     uint64_t heard_ms, heard_since_ms;
@@ -57,12 +57,13 @@ struct peer {
 
     /* What the group keeps about it (replica.h). */
     bool is_fed;            /* it gets writes as they are made, on the link `to`, */
-    bool is_fed_whole;      /* and held the group's state when that began */
+    bool is_fed_whole;      /* and had a place for them when that began */
     uint32_t actor;         /* its present source of writes, or ACTOR_NONE */
     uint64_t acked;         /* of this node's writes, by it: delivered there */
     uint64_t ack_told;      /* of its writes, to it on the link `to` */
     uint64_t owes_since_ms; /* an acknowledgement; UINT64_MAX: nothing */
-    bool holds;             /* its row says that its group's state is there as a whole */
+    bool has_slots;         /* its row shows the slots of its group: what it gets, it keeps */
+    bool holds;             /* and that its group's state is there as a whole */
     struct row target;      /* its first row after it came into view, while this node catches up */
     bool is_met;            /* this node has had all that it had */
 };
@@ -106,9 +107,10 @@ enum peers_added { PEERS_ADDED, PEERS_ALREADY_PRESENT, PEERS_FULL };
 
 /* Lists a node by request or because VIEW or a map names it (`is_member`). */
 enum peers_added peers_add(struct peers *ps, const struct address *address, bool is_member);
-/* Dials a node that a map names, for ever; lists nothing. */
-void peers_know(struct peers *ps, const struct address *address);
-bool peers_strike(struct peers *ps, const struct address *address); /* false: not known, or self */
+void peers_know(struct peers *ps, const struct address *address); /* as a member; lists nothing */
+void peers_strike(struct peers *ps, const struct address *address, uint64_t boot);
+void peers_pardon(struct peers *ps, struct peer *p);
+bool peers_keep_out_the_living(const struct peers *ps);
 
 struct peer *peers_find(const struct peers *ps, const struct address *address); /* or NULL */
 bool peer_in_view(const struct peer *p);
@@ -120,8 +122,7 @@ void peers_take_down(struct peers *ps, struct peer *p, const char *why);
 /* A boot of that node is over: another one has been heard since. */
 bool peer_boot_is_over(const struct peer *p, uint64_t boot);
 
-/* A row has arrived and stands in p->row. */
-void peers_on_row(struct peers *ps, struct peer *p);
+void peers_on_row(struct peers *ps, struct peer *p); /* it stands in p->row */
 
 /* ---- Links ---- */
 
@@ -130,8 +131,7 @@ void peers_connected(struct peers *ps, struct link *l);
 void peers_heard(struct peers *ps, struct link *l); /* bytes have arrived */
 void peers_closed(struct peers *ps, struct link *l, bool refused);
 
-/* Nothing is to be read from it until its caller is known to be alive. */
-bool peers_is_waiting(const struct link *l);
+bool peers_is_waiting(const struct link *l); /* not to be read: is its caller alive? */
 
 /* The handshake frames. */
 void peers_on_hello(struct peers *ps, struct link *l, struct slice body);

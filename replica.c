@@ -102,7 +102,10 @@ void replica_note_row(struct replica *r, struct peer *p) {
     const struct map *map = r->maps->map;
     uint32_t shard = map_shard_of_node(map, &p->address);
     uint64_t group = shard == SHARD_NONE ? 0 : map->group[shard];
-    p->holds = group != 0 && row_holds(&p->row, group, maps_slots(r->maps, group));
+    const struct slots *slots = group == 0 ? NULL : maps_slots(r->maps, group);
+    uint32_t first = slots == NULL ? SHARD_SLOTS : slots_next(slots, 0);
+    p->has_slots = first < SHARD_SLOTS && row_part(&p->row, first) != NULL;
+    p->holds = p->has_slots && row_holds(&p->row, group, slots);
 }
 
 const struct slots *replica_slots_of(const struct replica *r, uint32_t actor) {

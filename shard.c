@@ -115,6 +115,42 @@ static void add_member(struct map *m, const struct address *node, uint32_t shard
     m->shard_of_node[i] = shard;
 }
 
+/* ---- Struck off ---- */
+
+/* The place of a node among the struck off, or struck_count. */
+static uint32_t struck_place(const struct map *m, const struct address *node) {
+    uint32_t i = 0;
+    while (i < m->struck_count && address_compare(&m->struck[i].node, node) != 0)
+        i++;
+    return i;
+}
+
+uint64_t map_struck_boot(const struct map *m, const struct address *node) {
+    uint32_t i = struck_place(m, node);
+    return i < m->struck_count ? m->struck[i].boot : 0;
+}
+
+static void pardon(struct map *m, const struct address *node) {
+    uint32_t i = struck_place(m, node);
+    if (i == m->struck_count) return;
+    m->struck_count--;
+    memmove(m->struck + i, m->struck + i + 1, (m->struck_count - i) * sizeof *m->struck);
+}
+
+static void strike(struct map *m, const struct address *node, uint64_t boot) {
+    pardon(m, node); /* an earlier process of it */
+    if (m->struck_count == SHARD_STRUCK_MAX) pardon(m, &m->struck[0].node);
+    m->struck[m->struck_count++] = (struct struck){*node, boot};
+}
+
+static void change_struck(struct map *m, const struct map_change *change) {
+    if (change->pardon != NULL) pardon(m, change->pardon);
+    for (uint32_t i = 0; i < change->add_count; i++)
+        pardon(m, &change->add[i]);
+    bool strikes = change->remove != NULL && change->remove_boot != 0;
+    if (strikes) strike(m, change->remove, change->remove_boot);
+}
+
 static void name_later_map(struct map *m) {
     struct buffer canonical = {0};
     map_encode(&canonical, m);
@@ -141,6 +177,7 @@ struct map *map_derive(const struct map *from, const struct map_change *change) 
     }
     for (uint32_t i = 0; i < change->add_count; i++)
         add_member(m, &change->add[i], change->shard);
+    change_struck(m, change);
     name_later_map(m);
     return m;
 }
@@ -214,6 +251,13 @@ static void deal_nodes(struct map *m, const struct map *from, const struct map_p
     assert(m->node_count <= SHARD_NODES_MAX);
 }
 
+/* Who is live is no process that was struck off. */
+static void keep_struck(struct map *m, const struct map *from) {
+    for (uint32_t i = 0; i < from->struck_count; i++) {
+        if (!map_has_node(m, &from->struck[i].node)) m->struck[m->struck_count++] = from->struck[i];
+    }
+}
+
 /* The shard of `from` with exactly the slots of this one, or SHARD_NONE. */
 static uint32_t shard_of_same_slots(const struct map *from, const struct map *m, uint32_t shard) {
     const uint8_t *first = memchr(m->shard_of_slot, (int)shard, sizeof m->shard_of_slot);
@@ -274,6 +318,7 @@ struct map *map_reshard(const struct map *from, const struct map_plan *plan) {
     m->shard_count = plan->shard_count;
     deal_slots(m, from);
     deal_nodes(m, from, plan);
+    keep_struck(m, from);
     keep_or_found_groups(m, from);
     name_later_map(m);
     return m;
@@ -308,6 +353,11 @@ void map_encode(struct buffer *out, const struct map *m) {
     for (uint32_t i = 0; i < m->node_count; i++) {
         put_address(out, &m->nodes[i]);
         put_u8(out, (uint8_t)m->shard_of_node[i]); /* of SHARD_NONE: UINT8_MAX */
+    }
+    put_u8(out, (uint8_t)m->struck_count);
+    for (uint32_t i = 0; i < m->struck_count; i++) {
+        wire_put_u64(out, m->struck[i].boot);
+        put_address(out, &m->struck[i].node);
     }
     buffer_put(out, (struct slice){(const char *)m->shard_of_slot, sizeof m->shard_of_slot});
 }
@@ -365,6 +415,19 @@ static bool take_nodes(struct slice *rest, struct map *m) {
     return true;
 }
 
+static bool take_struck(struct slice *rest, struct map *m) {
+    uint8_t count;
+    if (!take_u8(rest, &count) || count > SHARD_STRUCK_MAX) return false;
+    for (uint8_t i = 0; i < count; i++) {
+        struct struck s;
+        bool good = take_u64(rest, &s.boot) && s.boot != 0 && take_address(rest, &s.node) &&
+                    !map_has_node(m, &s.node) && map_struck_boot(m, &s.node) == 0;
+        if (!good) return false;
+        m->struck[m->struck_count++] = s;
+    }
+    return true;
+}
+
 static bool take_slots(struct slice *rest, struct map *m) {
     const char *at;
     if (!take_bytes(rest, sizeof m->shard_of_slot, &at)) return false;
@@ -402,7 +465,7 @@ struct map *map_decode(struct slice bytes) {
     struct slice rest = bytes;
     struct map *m = bytes_alloc_zeroed(sizeof *m);
     bool good = take_head(&rest, m) && take_groups(&rest, m) && take_nodes(&rest, m) &&
-                take_slots(&rest, m) && rest.len == 0;
+                take_struck(&rest, m) && take_slots(&rest, m) && rest.len == 0;
     if (good && name_decoded(m, bytes)) return m;
     map_free(m);
     return NULL;

@@ -16,12 +16,20 @@
 #include "address.h"
 #include "bytes.h"
 
-#define SHARD_SLOTS     1024
-#define SHARD_COUNT_MAX 64
-#define SHARD_NODES_MAX 1024 /* in a map */
-#define SHARD_NONE      UINT32_MAX
-#define SHARD_EPOCH_MAX (UINT32_MAX / 2) /* so that epochs never wrap */
-#define SHARD_ID_BYTES  4                /* "s63" and NUL */
+#define SHARD_SLOTS      1024
+#define SHARD_COUNT_MAX  64
+#define SHARD_NODES_MAX  1024 /* in a map */
+#define SHARD_NONE       UINT32_MAX
+#define SHARD_STRUCK_MAX 32 /* processes that a map keeps out; the oldest are forgotten first */
+#define SHARD_EPOCH_MAX  (UINT32_MAX / 2) /* so that epochs never wrap */
+#define SHARD_ID_BYTES   4                /* "s63" and NUL */
+
+/* A process that was struck off by request: it is in no map and no view, though it may live. A
+ * later process of the node is another one. */
+struct struck {
+    struct address node;
+    uint64_t boot;
+};
 
 struct map {
     uint64_t id;
@@ -37,6 +45,8 @@ struct map {
     uint32_t node_count;
     struct address *nodes;   /* owned; sorted */
     uint32_t *shard_of_node; /* owned; by index in nodes */
+    uint32_t struck_count;
+    struct struck struck[SHARD_STRUCK_MAX]; /* in the order of the requests; none of `nodes` */
 };
 
 uint32_t shard_slot(struct slice key);
@@ -55,7 +65,9 @@ struct map_change {
     const struct address *add; /* these come into `shard`: new nodes, or such as stand by */
     uint32_t add_count;
     uint32_t shard;
-    const struct address *remove; /* this node leaves the map, or NULL */
+    const struct address *remove; /* this node leaves the map, or NULL... */
+    uint64_t remove_boot;         /* ...and its process is struck off; 0: it is not known */
+    const struct address *pardon; /* this node is struck off no more, or NULL; so is who is added */
     uint32_t live_count;
     const struct address *proposer;
     uint64_t nonce;
@@ -86,6 +98,8 @@ struct map *map_decode(struct slice bytes);
 /* ---- Questions ---- */
 
 bool map_has_node(const struct map *m, const struct address *node);
+uint64_t map_struck_boot(const struct map *m,
+                         const struct address *node); /* 0: is not struck off */
 uint32_t map_shard_of_node(const struct map *m, const struct address *node); /* or SHARD_NONE */
 
 /* "s0" to "s63" and back; SHARD_NONE for any other text or a shard that the map has not. */

@@ -91,6 +91,7 @@ static struct node *create_node(const struct config *c, const struct reactor *r)
         .memory_bytes_max = c->memory_bytes_max,
         .park_ms = c->park_ms,
         .forward_ms = c->forward_ms,
+        .peer_port_offset = c->peer_port_offset,
         .readmit_ms = c->readmit_ms,
         .cluster = slice_of(c->cluster),
         .boot = random64(),

@@ -17,6 +17,7 @@
 
 #include <assert.h>
 
+#include "hlc.h"
 #include "store.h"
 
 #define WRITE_TOMBSTONE 1
@@ -233,7 +234,8 @@ static inline uint64_t lists_bytes(uint32_t map_count, uint32_t dep_count) {
 
 size_t wire_begin_write(struct buffer *out, enum wire_type type, const struct wire_write *m) {
     assert(type == WIRE_WRITE || type == WIRE_VERSION);
-    assert(m->maps.count <= UINT16_MAX);
+    assert(m->maps.count <= UINT16_MAX && m->hlc <= HLC_MAX);
+    assert(lists_bytes(m->maps.count, m->deps.count) <= WIRE_LISTS_BYTES_MAX);
     size_t begun = out->len;
     size_t head = WIRE_HEAD_BYTES + WRITE_BODY_HEAD_BYTES;
     size_t lists = (size_t)lists_bytes(m->maps.count, m->deps.count);
@@ -283,6 +285,7 @@ bool wire_read_write(struct slice body, struct wire_write *m) {
     uint64_t named = WRITE_BODY_HEAD_BYTES + lists + key_len + value_len;
     if (named != body.len || (flags & ~WRITE_TOMBSTONE) != 0) return false;
     if (!are_key_and_value(flags, key_len, value_len)) return false;
+    if (lists > WIRE_LISTS_BYTES_MAX || load_u64(at + WRITE_HLC) > HLC_MAX) return false;
 
     m->dot = (struct wire_dot){load_u64(at + WRITE_ACTOR), load_u64(at + WRITE_N)};
     m->hlc = load_u64(at + WRITE_HLC);

@@ -96,6 +96,10 @@ bool wire_read_actor(struct slice body, struct wire_actor *m);
 
 /* ---- Writes ---- */
 
+/* Of maps and dependencies of one write: packed, which is never more, a version has room for 64 KiB
+ * of them. The metadata of a request, 64 KiB of text, cannot name as many. */
+#define WIRE_LISTS_BYTES_MAX 65533
+
 struct wire_write {
     struct wire_dot dot;
     uint64_t hlc;

@@ -2,10 +2,10 @@
 """Do the tests find bugs? Plants them one at a time and demands that something turns red.
 
 Each mutant is a small replacement in a copy of the sources, the kind of mistake that a later change
-could make. First come a few seeds of the simulator, then the scripted stories, then more seeds: 300,
-or as many as the table says. A mutant whose old text does not stand in its file exactly once is a
-failure: the table has to follow the code. So is one that does not compile, and so is one that
-nothing finds.
+could make. First come a few seeds of the simulator, then the scripted stories, then more seeds: 300 of
+the world of one group, or as many and of that world as the table says. A mutant whose old text does not
+stand in its file exactly once is a failure: the table has to follow the code. So is one that does not
+compile, and so is one that nothing finds.
 
 `mutants.py NAME ...` tries just those; `--list` names them all; `--short` passes over those that
 want many seeds. Closes with "N passed, M failed".
@@ -21,19 +21,29 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SEEDS_FIRST = 20
 SEEDS = 300
+MAPS = 2000000000  # the first seed of the world in which maps change
 SECONDS_MAX = 300  # for one run of the simulator; a mutant may also hang
 JOBS = len(os.sched_getaffinity(0))
-STORIES = [name for name in ("test_cluster", "test_schedules", "test_forward", "test_pairs",
+STORIES = [name for name in ("test_cluster", "test_schedules", "test_handover", "test_forward", "test_pairs",
                             "test_node", "test_peer", "test_metadata")
            if (ROOT / "tests" / f"{name}.c").exists()]
 TARGETS = ["sim-build", *(f"build/sim/tests/{name}" for name in STORIES)]
 
-# What is wrong then, where, the old text, the new text, and the seeds that it wants, if many.
-#
+
+class Mutant(typing.NamedTuple):
+    name: str  # what is wrong then
+    file: str
+    old: str
+    new: str
+    seeds: int = SEEDS  # it wants so many...
+    first: int = 1      # ...from here on
+
+
 # What is not here, because it is no bug by itself:
 #   stamps without the stored version's time     the replica's clock has passed it when it was merged
 #   the greatest part is acknowledged            what lifted one slot's D was delivered elsewhere
@@ -53,7 +63,16 @@ TARGETS = ["sim-build", *(f"build/sim/tests/{name}" for name in STORIES)]
 #   what the process before had acknowledged     whatever is under way comes after that
 #   debts not noted when a member becomes ready  the next write notes them; a member that is heard and
 #                                                never delivers needs another bug
-MUTANTS = [
+#   residue does not pull                        who has it mostly owns slots of the same group, too, and asks
+#                                                for all at once; a gap is asked for anyway
+#   residue is dropped while a later map waits,  what comes back is pulled again
+#     or by the word of who lives by one
+#   ... or while an own write to it is under way a change of group has waited for those
+#   base is asked of who lives by a smaller map  it comes without
+#   ready though slots are not whole             keys are not served then, ready or not
+#   a group begins though others have base       its reads want that base, too
+#   an image drops nothing that it has not       nothing is ever absent before tombstones are collected
+MUTANTS = [Mutant(*row) for row in (
     # ---- What clients know: node.c, metadata.c, cluster.c ----
     ("reads do not check dependencies", "node.c",
      "if (!covers(n, op->claim, g->place.slot)) {",
@@ -114,9 +133,6 @@ MUTANTS = [
     ("pruned though its boot goes on", "cluster.c",
      "bool goes = replica_is_past(&c->replica, dot.actor) && all_have(c, dot);",
      "bool goes = all_have(c, dot);"),
-    ("a smaller map is adopted", "cluster.c",
-     "    if (!map_less(ms->next != NULL ? ms->next : ms->map, m)) return;\n",
-     ""),
     ("everybody in view proposes maps", "cluster.c",
      "        if (peer_in_view(p) && p->row.synced && map_has_node(c->maps.map, &p->address))\n            return false;\n",
      ""),
@@ -167,14 +183,14 @@ MUTANTS = [
      "        send_to(r, p, kept_frame(u->write));\n",
      ""),
     ("acknowledgements are not told again on a new link", "broadcast.c",
-     "    p->is_fed_whole = p->holds;\n    p->ack_told = 0;\n",
-     "    p->is_fed_whole = p->holds;\n"),
-    ("who began before it held the group is not fed again", "broadcast.c",
-     "else if ((!p->is_fed || (p->holds && !p->is_fed_whole)) && peer_output(p) != NULL)",
+     "    p->is_fed_whole = p->has_slots;\n    p->ack_told = 0;\n",
+     "    p->is_fed_whole = p->has_slots;\n"),
+    ("who began before it had the slots is not fed again", "broadcast.c",
+     "else if ((!p->is_fed || (p->has_slots && !p->is_fed_whole)) && peer_output(p) != NULL)",
      "else if (!p->is_fed && peer_output(p) != NULL)", 620),
     ("who has acknowledged before is not fed on its return", "broadcast.c",
-     "else if ((!p->is_fed || (p->holds && !p->is_fed_whole)) && peer_output(p) != NULL)",
-     "else if ((!p->is_fed || (p->holds && !p->is_fed_whole)) && peer_output(p) != NULL &&\n"
+     "else if ((!p->is_fed || (p->has_slots && !p->is_fed_whole)) && peer_output(p) != NULL)",
+     "else if ((!p->is_fed || (p->has_slots && !p->is_fed_whole)) && peer_output(p) != NULL &&\n"
      "                 p->acked == 0)"),
     ("own writes that come back are not delivered", "broadcast.c",
      "        if (in.dot.n > r->assigned) return false;\n"
@@ -230,6 +246,27 @@ MUTANTS = [
     ("rows start no pull", "catchup.c",
      "    if (lagged || (lags && (!r->synced || r->pull_wanted))) pull(r, from);\n",
      "    (void)lags, (void)lagged;\n"),
+    ("ready without what the others have", "catchup.c",
+     "has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);",
+     "has_targets = has_targets && p->target.is_heard;"),
+    ("ready once one of the others says so", "catchup.c",
+     "has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);",
+     "has_targets = p->target.is_heard && !lacks(r, &p->target);"),
+    ("ready without levelling", "catchup.c",
+     "            level = level && !lacks(r, &p->row);\n",
+     ""),
+    ("who catches up is thrown out for what it owes", "catchup.c",
+     "        from->owes_since_ms = r->peers->now_ms; /* it catches up, and owes no more than that */\n",
+     "        (void)moves;\n"),
+    ("a waiver holds in all slots", "catchup.c",
+     "        if (mine && nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost, NULL);\n",
+     "        if (mine) parts_join_slot(&r->parts, s, &lost, NULL);\n"),
+    ("waived though it is held back here", "catchup.c",
+     "return here < dot.n && (first_held == 0 || first_held > dot.n);",
+     "(void)first_held;\n    return here < dot.n;"),
+    ("nothing is waived for what is held back", "catchup.c",
+     "    if (r->synced) waive_for_held(r);\n",
+     ""),
     ("ready without having heard what the others have", "catchup.c",
      "has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);",
      "has_targets = has_targets && !lacks(r, &p->target);"),
@@ -312,6 +349,13 @@ MUTANTS = [
     ("who starts expects those that the group knows to be gone", "peer.c",
      "        if (theirs == NULL || !theirs->is_listed) p->listed_until_ms = ps->now_ms;\n",
      "        (void)theirs;\n"),
+    ("a stale refusal takes a fresh process down", "peer.c",
+     "bool heard_since = p->from != NULL && p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;",
+     "bool heard_since = false;"),
+    ("links of the process before stay open", "peer.c",
+     "        if (p->from != NULL && p->from->boot != boot) close_link(p->from);\n"
+     "        if (p->to != NULL && p->to->state == LINK_OPEN && p->to->boot != boot) close_link(p->to);\n",
+     ""),
 
     # ---- Operations of other shards: forward.c, node.c, listing.c, pairs.c ----
     ("a write is executed again elsewhere", "forward.c",
@@ -368,40 +412,113 @@ MUTANTS = [
     ("a chunk goes on from the slot, not from the key", "pairs.c",
      "struct slice after = slot == q->slot ? q->after : (struct slice){0};",
      "struct slice after = {0};"),
-]
 
-# These are bugs, and nothing finds them in 900 to 3000 seeds: each wants a story. Tried by name only.
-WANTED = [
-    ("ready without what the others have", "catchup.c",
-     "has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);",
-     "has_targets = has_targets && p->target.is_heard;"),
-    ("ready without levelling", "catchup.c",
-     "            level = level && !lacks(r, &p->row);\n",
+    # ---- Maps that change: handover.c, cluster.c, catchup.c ----
+    ("a smaller map is adopted", "cluster.c",
+     "    if (!map_less(ms->next != NULL ? ms->next : ms->map, m)) return;\n",
+     "", SEEDS, MAPS),
+    ("an actor is kept over a change of group", "replica.c",
+     "    r->actor = ACTOR_NONE;\n    r->assigned = 0;\n    for",
+     "    for", SEEDS, MAPS),
+    ("a change of group does not wait for second copies", "cluster.c",
+     "    if (cluster_is_leaving(c) && c->replica.under_way != NULL) return;\n",
+     "", SEEDS, MAPS),
+    ("a change of group delivers what has no second copy", "cluster.c",
+     "    if (cluster_is_leaving(c) && c->replica.under_way != NULL) return;\n",
+     "    if (cluster_is_leaving(c)) broadcast_deliver_own(&c->replica, c->replica.assigned);\n"),
+    ("writes begin while the group is about to change", "node.c",
+     "    if (writes && cluster_is_leaving(&n->cluster)) return false;\n",
+     "    (void)writes;\n"),
+    ("alone though a member has merely not heard of the map", "broadcast.c",
+     "(p->holds || !row_knows_map(&p->row, r->map_id))",
+     "p->holds"),
+    ("only members deliver", "deliver.c",
+     "    if (here == NULL || !slots_has(of, in->slot)) return IS_ELSEWHERE;",
+     "    if (here == NULL || !slots_has(of, in->slot) || !slots_has(&r->slots, in->slot))\n"
+     "        return IS_ELSEWHERE;", SEEDS, MAPS),
+    ("a write advances slots that its group has not got", "part.c",
+     "        if (!next || !slots_within(&p->slots, of)) continue;",
+     "        if (!next) continue;", SEEDS, MAPS),
+    ("reads do not want base", "node.c",
+     "return !reads || handover_may_read(r, g->place.slot);",
+     "return reads || true;", SEEDS, MAPS),
+    ("a DELETE does not want base", "node.c",
+     "reads = g->op->kind != OP_PUT;",
+     "reads = g->op->kind == OP_GET;"),
+    ("base of the present map's group is enough", "handover.c",
+     "        if (maps_is_past(r->maps, m) && !base_has(base, map_group(m, slot))) return false;",
+     "        if (m == r->maps->map && !base_has(base, map_group(m, slot))) return false;", SEEDS, MAPS),
+    ("served without the group's state", "replica.h",
+     "return r->synced && r->holds;",
+     "return r->synced;", SEEDS, MAPS),
+    ("who leaves a group that goes on keeps its base", "handover.c",
+     "if (s != shard && !m->newborn[s]) parts_demote(&r->parts, m->group[s]);",
+     "(void)shard;"),
+    ("who hears late that it had left keeps its base", "handover.c",
+     "    if (maps_is_past(r->maps, m)) demote(r, m);\n    r->base_moved = true;\n",
+     "    r->base_moved = true;\n"),
+    ("who hears late that it had left serves as before for a turn", "handover.c",
+     "    handover_judge(r); /* now: who asks in this turn must not be answered as before */\n",
      ""),
-    ("ready once one of the others says so", "catchup.c",
-     "has_targets = has_targets && p->target.is_heard && !lacks(r, &p->target);",
-     "has_targets = p->target.is_heard && !lacks(r, &p->target);"),
-    ("who catches up is thrown out for what it owes", "catchup.c",
-     "        from->owes_since_ms = r->peers->now_ms; /* it catches up, and owes no more than that */\n",
-     "        (void)moves;\n"),
-    ("a waiver holds in all slots", "catchup.c",
-     "        if (mine && nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost, NULL);\n",
-     "        if (mine) parts_join_slot(&r->parts, s, &lost, NULL);\n"),
-    ("waived though it is held back here", "catchup.c",
-     "return here < dot.n && (first_held == 0 || first_held > dot.n);",
-     "(void)first_held;\n    return here < dot.n;"),
-    ("nothing is waived for what is held back", "catchup.c",
-     "    if (r->synced) waive_for_held(r);\n",
+    ("base for an older question counts", "catchup.c",
+     " || m->asked_map_id != r->map_id) return;",
+     ") return;"),
+    ("who lives by a smaller map gives base", "catchup.c",
+     "return theirs != NULL && maps_is_past(r->maps, theirs);",
+     "(void)theirs;\n    return true;"),
+    ("nobody begins a new group", "handover.c",
+     "if (r->synced && shard != SHARD_NONE && m->newborn[shard]) {",
+     "if (false) {"),
+    ("who is catching up begins a group that it is told of", "handover.c",
+     "if (r->synced && shard != SHARD_NONE && m->newborn[shard]) {",
+     "if (shard != SHARD_NONE && m->newborn[shard]) {"),
+    ("nothing is void", "handover.c",
+     "if (!missing || !handover_is_void(r, group, slot)) continue;",
+     "(void)missing;\n        continue;", SEEDS, MAPS),
+    ("void without the word of the dead", "handover.c",
+     "if (!struck_off && (p == NULL || !says_lacks(r, p, group, slot))) return false;",
+     "if (here && !struck_off && (p == NULL || !says_lacks(r, p, group, slot))) return false;"),
+    ("void without the word of former members", "handover.c",
+     "bool concerns = m->group[shard] == group || m == r->maps->map;",
+     "bool concerns = m == r->maps->map;"),
+    ("void without the word of the owners", "handover.c",
+     "bool concerns = m->group[shard] == group || m == r->maps->map;",
+     "bool concerns = m->group[shard] == group;"),
+    ("dropped when an owner is merely alive", "handover.c",
+     "        if (!covers_mine(r, p, slot)) return false;\n",
+     "        (void)covers_mine;\n", SEEDS, MAPS),
+    ("dropped when the owners have its base only", "handover.c",
+     "           vclock_covers(&theirs->clock, parts_clock(&r->parts, slot)) &&\n",
+     "", SEEDS, MAPS),
+    ("dropped when the owners have its D only", "handover.c",
+     "vclock_covers(&theirs->clock, parts_clock(&r->parts, slot)) &&\n"
+     "           base_covers(&theirs->base, parts_base(&r->parts, slot));",
+     "vclock_covers(&theirs->clock, parts_clock(&r->parts, slot));", SEEDS, MAPS),
+    ("dropped when one of two owners has it", "handover.c",
+     "return have >= (roster < 2 ? roster : 2) && have > 0;",
+     "(void)roster;\n    return have > 0;"),
+    ("dropped while somebody lives by a smaller map", "handover.c",
+     "if (r->maps->next != NULL || somebody_is_behind(r)) return;",
+     "(void)somebody_is_behind;\n    if (r->maps->next != NULL) return;"),
+    ("D of a dropped slot stays, and answers pulls", "handover.c",
+     "        parts_drop_slot(&r->parts, s);\n",
+     "", SEEDS, MAPS),
+    ("a reshard is over with residue", "handover.c",
+     "bool settled = !r->has_residue && handover_is_complete(r);",
+     "bool settled = handover_is_complete(r);", SEEDS, MAPS),
+    ("a reshard is over without base", "handover.c",
+     "bool settled = !r->has_residue && handover_is_complete(r);",
+     "bool settled = !r->has_residue && r->holds;", SEEDS, MAPS),
+    ("who wrote for another group is not past", "replica.c",
+     "return a->is_over || shard == SHARD_NONE || map->group[shard] != a->group;",
+     "(void)shard;\n    return a->is_over;"),
+    ("waived though a member has not heard that the writer has left its group", "catchup.c",
+     "return heard != NULL && heard->boot == boot && heard->shares_map;",
+     "return heard != NULL && heard->boot == boot;", 1000, MAPS),
+    ("keys are counted before all have come", "node.c",
+     "    if (g->op->kind == OP_COUNT) return r->settled || handover_is_complete(r);\n",
      ""),
-    ("a stale refusal takes a fresh process down", "peer.c",
-     "bool heard_since = p->from != NULL && p->heard_ms + PEER_DIAL_MS >= l->deadline_ms;",
-     "bool heard_since = false;"),
-    ("links of the process before stay open", "peer.c",
-     "        if (p->from != NULL && p->from->boot != boot) close_link(p->from);\n"
-     "        if (p->to != NULL && p->to->state == LINK_OPEN && p->to->boot != boot) close_link(p->to);\n",
-     ""),
-]
-
+)]
 
 # ---- Copies of the sources ----
 
@@ -460,20 +577,19 @@ def run_stories(tree):
 
 def find(tree, mutant):
     """(whether it was found, one line about it)"""
-    name, file, old, new, *seeds = mutant
-    path = tree / file
+    path = tree / mutant.file
     text = path.read_text()
-    if text.count(old) != 1:
-        return False, f"its old text stands {text.count(old)} times in {file}"
-    write(path, text.replace(old, new))
+    if text.count(mutant.old) != 1:
+        return False, f"its old text stands {text.count(mutant.old)} times in {mutant.file}"
+    write(path, text.replace(mutant.old, mutant.new))
     try:
         code, output = build(tree)
         if code != 0:
             return False, f"does not compile:\n{output}"
-        last = seeds[0] if seeds else SEEDS
-        how = (run_seeds(tree, 1, SEEDS_FIRST) or run_stories(tree) or
-               run_seeds(tree, SEEDS_FIRST + 1, last))
-        return how is not None, f"found: {how}" if how else f"NOT FOUND in {last} seeds"
+        middle = mutant.first + SEEDS_FIRST
+        how = (run_seeds(tree, mutant.first, middle - 1) or run_stories(tree) or
+               run_seeds(tree, middle, mutant.first + mutant.seeds - 1))
+        return how is not None, f"found: {how}" if how else f"NOT FOUND in {mutant.seeds} seeds"
     finally:
         write(path, text)
 
@@ -503,18 +619,18 @@ def try_all(mutants):
 
 
 def chosen(names):
-    known = [mutant[0] for mutant in MUTANTS + WANTED]
+    known = [mutant.name for mutant in MUTANTS]
     if names == ["--short"]:
-        return [mutant for mutant in MUTANTS if len(mutant) == 4]
+        return [mutant for mutant in MUTANTS if mutant.seeds == SEEDS]
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"no such mutant: {', '.join(unknown)}")
-    return [mutant for mutant in MUTANTS + WANTED if mutant[0] in names] if names else MUTANTS
+    return [mutant for mutant in MUTANTS if mutant.name in names] if names else MUTANTS
 
 
 def main(names):
     if names == ["--list"]:
-        print("\n".join(mutant[0] for mutant in MUTANTS + WANTED))
+        print("\n".join(mutant.name for mutant in MUTANTS))
         return 0
     mutants = chosen(names)
     code, output = build(ROOT, JOBS)
@@ -525,7 +641,7 @@ def main(names):
     failed = 0
     for mutant, found, line in try_all(mutants):
         failed += not found
-        print(f"{mutant[0]}: {line}", flush=True)
+        print(f"{mutant.name}: {line}", flush=True)
     print(f"{len(mutants) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

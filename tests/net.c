@@ -72,24 +72,6 @@ static void dial(struct net *net, unsigned from, const struct link_order *order)
     node_link_connected(net->nodes[from], order->link);
 }
 
-static void obey(struct net *net, unsigned i) {
-    struct link_order order;
-    while (node_take_order(net->nodes[i], &order)) {
-        if (order.kind == LINK_DIAL) {
-            dial(net, i, &order);
-            continue;
-        }
-        for (unsigned w = 0; w < net->wire_count; w++) {
-            for (int end = 0; end < 2; end++) {
-                if (net->wires[w].ends[end] != order.link) continue;
-                net->wires[w].ends[end] = NULL;
-                buffer_free(&net->wires[w].arrived[end]);
-                break_end(net, &net->wires[w], !end, false);
-            }
-        }
-    }
-}
-
 /* Moves what is to be sent; true if anything moved. */
 static bool move(struct net *net, struct wire *w, int end) {
     if (w->ends[end] == NULL || w->ends[!end] == NULL) return false;
@@ -105,6 +87,25 @@ static bool move(struct net *net, struct wire *w, int end) {
     memmove(in->at, in->at + taken, in->len - taken);
     in->len -= taken;
     return true;
+}
+
+static void obey(struct net *net, unsigned i) {
+    struct link_order order;
+    while (node_take_order(net->nodes[i], &order)) {
+        if (order.kind == LINK_DIAL) {
+            dial(net, i, &order);
+            continue;
+        }
+        for (unsigned w = 0; w < net->wire_count; w++) {
+            for (int end = 0; end < 2; end++) {
+                if (net->wires[w].ends[end] != order.link) continue;
+                move(net, &net->wires[w], end); /* its last word */
+                net->wires[w].ends[end] = NULL;
+                buffer_free(&net->wires[w].arrived[end]);
+                break_end(net, &net->wires[w], !end, false);
+            }
+        }
+    }
 }
 
 bool step(struct net *net) {
@@ -140,6 +141,13 @@ void creep(struct net *net) {
     if (!step(net)) net->now_ms += 10;
 }
 
+void creep_until_met(struct net *net, unsigned a, unsigned b) {
+    for (int steps = 0; CHECK(steps < 1000); steps++) {
+        if (sees(net, a, b) && sees(net, b, a)) return;
+        creep(net);
+    }
+}
+
 void end(struct net *net) {
     for (unsigned i = 0; i < net->count; i++) {
         if (net->nodes[i] != NULL) kill_node(net, i);
@@ -147,6 +155,75 @@ void end(struct net *net) {
     for (unsigned w = 0; w < net->wire_count; w++) {
         buffer_free(&net->wires[w].arrived[0]);
         buffer_free(&net->wires[w].arrived[1]);
+    }
+}
+
+/* Starts all that do not run. */
+void make_ready(struct net *net) {
+    for (unsigned i = 0; i < net->count; i++) {
+        if (net->nodes[i] == NULL) start(net, i);
+    }
+    pass(net, 500);
+    for (unsigned i = 0; i < net->count; i++) {
+        CHECK(node_ready(net->nodes[i]) && !node_provisional(net->nodes[i]));
+        CHECK_U64(listed_count(net, i), net->count);
+    }
+}
+
+struct net begin_ready(unsigned count) {
+    struct net net = begin(count);
+    make_ready(&net);
+    return net;
+}
+
+struct net begin_short(unsigned count) {
+    struct net net = begin(count);
+    for (unsigned i = 0; i < count; i++)
+        net.configs[i].ring_writes_max = RING_SHORT_WRITES;
+    make_ready(&net);
+    return net;
+}
+
+struct net begin_shards(unsigned count, uint32_t shards) {
+    struct net net = begin(count);
+    for (unsigned i = 0; i < count; i++)
+        net.configs[i].shard_count = shards;
+    make_ready(&net);
+    return net;
+}
+
+/* ---- What is between them ---- */
+
+void set_pair(struct net *net, unsigned a, unsigned b, bool cut) {
+    net->cut[a][b] = net->cut[b][a] = cut;
+}
+
+void set_cut(struct net *net, unsigned i, bool cut) {
+    for (unsigned j = 0; j < net->count; j++)
+        set_pair(net, i, j, cut && i != j);
+}
+
+void cut_off(struct net *net, unsigned i) {
+    set_cut(net, i, true);
+    pass(net, 1500);
+}
+
+void set_mute(struct net *net, unsigned i, bool mute) {
+    for (unsigned j = 0; j < net->count; j++)
+        net->cut[i][j] = mute && i != j;
+}
+
+void set_deaf(struct net *net, unsigned i, bool deaf) {
+    for (unsigned j = 0; j < net->count; j++)
+        net->cut[j][i] = deaf && i != j;
+}
+
+void break_links(struct net *net, unsigned a, unsigned b) {
+    for (unsigned w = 0; w < net->wire_count; w++) {
+        const unsigned *at = net->wires[w].at;
+        if (!(at[0] == a && at[1] == b) && !(at[0] == b && at[1] == a)) continue;
+        break_end(net, &net->wires[w], 0, false);
+        break_end(net, &net->wires[w], 1, false);
     }
 }
 
@@ -250,13 +327,6 @@ bool keeps(const struct net *net, unsigned i, const char *key) {
     return node_slot_clock(net->nodes[i], shard_slot(slice_of(key))) != NULL;
 }
 
-void creep_until_met(struct net *net, unsigned a, unsigned b) {
-    for (int steps = 0; CHECK(steps < 1000); steps++) {
-        if (sees(net, a, b) && sees(net, b, a)) return;
-        creep(net);
-    }
-}
-
 unsigned listed_count(const struct net *net, unsigned i) {
     return peers_listed_count(node_view(net->nodes[i]));
 }
@@ -265,71 +335,11 @@ unsigned mapped_count(const struct net *net, unsigned i) {
     return node_map(net->nodes[i])->node_count;
 }
 
-/* Starts all that do not run. */
-void make_ready(struct net *net) {
-    for (unsigned i = 0; i < net->count; i++) {
-        if (net->nodes[i] == NULL) start(net, i);
-    }
-    pass(net, 500);
-    for (unsigned i = 0; i < net->count; i++) {
-        CHECK(node_ready(net->nodes[i]) && !node_provisional(net->nodes[i]));
-        CHECK_U64(listed_count(net, i), net->count);
-    }
-}
-
-struct net begin_ready(unsigned count) {
-    struct net net = begin(count);
-    make_ready(&net);
-    return net;
-}
-
-struct net begin_short(unsigned count) {
-    struct net net = begin(count);
-    for (unsigned i = 0; i < count; i++)
-        net.configs[i].ring_writes_max = RING_SHORT_WRITES;
-    make_ready(&net);
-    return net;
-}
-
-struct net begin_shards(unsigned count, uint32_t shards) {
-    struct net net = begin(count);
-    for (unsigned i = 0; i < count; i++)
-        net.configs[i].shard_count = shards;
-    make_ready(&net);
-    return net;
-}
-
-void set_pair(struct net *net, unsigned a, unsigned b, bool cut) {
-    net->cut[a][b] = net->cut[b][a] = cut;
-}
-
-void set_cut(struct net *net, unsigned i, bool cut) {
-    for (unsigned j = 0; j < net->count; j++)
-        set_pair(net, i, j, cut && i != j);
-}
-
-void cut_off(struct net *net, unsigned i) {
-    set_cut(net, i, true);
-    pass(net, 1500);
-}
-
-void set_mute(struct net *net, unsigned i, bool mute) {
-    for (unsigned j = 0; j < net->count; j++)
-        net->cut[i][j] = mute && i != j;
-}
-
-void set_deaf(struct net *net, unsigned i, bool deaf) {
-    for (unsigned j = 0; j < net->count; j++)
-        net->cut[j][i] = deaf && i != j;
-}
-
-void break_links(struct net *net, unsigned a, unsigned b) {
-    for (unsigned w = 0; w < net->wire_count; w++) {
-        const unsigned *at = net->wires[w].at;
-        if (!(at[0] == a && at[1] == b) && !(at[0] == b && at[1] == a)) continue;
-        break_end(net, &net->wires[w], 0, false);
-        break_end(net, &net->wires[w], 1, false);
-    }
+unsigned entries_of(const char *metadata) {
+    unsigned entries = 0;
+    for (const char *at = metadata; *at != '\0'; at++)
+        entries += *at == '#';
+    return entries;
 }
 
 void check_value(struct net *net, unsigned i, const char *key, const char *metadata,

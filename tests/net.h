@@ -1,8 +1,9 @@
 /* A group of nodes in one process, with a network that delivers at once, for tests that tell one
  * story each. Random schedules are the simulator's business.
  *
- * Time passes only in pass() and ask(). What is written at one end of a connection is received at
- * the other in the same turn, unless it is cut or one of the nodes is stopped; then it waits.
+ * Time passes only in pass(), creep() and ask(). What is written at one end of a connection is
+ * received at the other in the same turn, unless it is cut or one of the nodes is stopped; then it
+ * waits.
  */
 #ifndef KVS_NET_H
 #define KVS_NET_H
@@ -46,7 +47,7 @@ struct result {
 struct net begin(unsigned count);       /* nobody runs yet; `configs` may be changed */
 struct net begin_ready(unsigned count); /* all run, are ready and see one another */
 struct net begin_short(unsigned count); /* the same; a ring keeps RING_SHORT_WRITES at most */
-struct net begin_shards(unsigned count, uint32_t shards); /* the same, in so many shards */
+struct net begin_shards(unsigned count, uint32_t shards); /* all are ready, in so many shards */
 void make_ready(struct net *net); /* starts all that do not run, until that is so */
 void start(struct net *net, unsigned i);
 void kill_node(struct net *net, unsigned i);
@@ -94,6 +95,7 @@ bool keeps(const struct net *net, unsigned i, const char *key); /* its slot, own
 
 unsigned listed_count(const struct net *net, unsigned i); /* whom node i counts as present */
 unsigned mapped_count(const struct net *net, unsigned i); /* members by its map */
+unsigned entries_of(const char *metadata);                /* actors that it names */
 
 void check_value(struct net *net, unsigned i, const char *key, const char *metadata,
                  const char *want);

@@ -123,7 +123,7 @@ static void on_request(struct sim *s, uint32_t at, uint32_t about) {
     if (about == 0) {
         request_step(s, at == 0 ? s->plan.hosts : at - 1);
     } else if (at == 0) {
-        request_remove_for_ever(s, about - 1);
+        requests_settle(s, about - 1);
     } else {
         request_list(s, at - 1, about - 1);
     }

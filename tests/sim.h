@@ -173,16 +173,13 @@ struct requests {
     uint32_t count, cap;
     uint64_t last_us; /* when the last one arrived */
     bool aim_open;    /* one at a time: the last one may still be followed by a fault */
-    uint32_t struck[HOSTS_MAX][HOSTS_MAX];      /* by the first, the second: its boot then, */
-    uint32_t struck_by[HOSTS_MAX][HOSTS_MAX];   /* and that of the first; 0: not */
-    uint32_t told[HOSTS_MAX][HOSTS_MAX];        /* the first, of the second, in that boot */
-    uint64_t forgiven_us[HOSTS_MAX][HOSTS_MAX]; /* when one of them listed the other again */
+    uint32_t told[HOSTS_MAX][HOSTS_MAX]; /* the first, of the second, in that boot */
 };
 
 void requests_free(struct sim *s);
 void request_step(struct sim *s, uint32_t h); /* at that host, or at any: plan.hosts */
 void request_list(struct sim *s, uint32_t h, uint32_t about);
-void request_remove_for_ever(struct sim *s, uint32_t about);
+void requests_settle(struct sim *s, uint32_t stays_dead);
 bool request_answered(struct sim *s, uint32_t h, uint64_t token, const struct answer *a);
 void request_arrives(struct sim *s, uint32_t h, uint32_t id);
 void requests_across(struct sim *s, uint32_t hosts); /* of both sides of a cut */
@@ -264,11 +261,12 @@ struct check_host {
 
 struct check {
     struct check_host hosts[HOSTS_MAX];
-    uint64_t cut_us[HOSTS_MAX][HOSTS_MAX];   /* since when a pair is cut, one way or both; or 0 */
-    uint64_t uncut_us[HOSTS_MAX][HOSTS_MAX]; /* when bytes last began to pass, both ways */
-    uint64_t gap_us[HOSTS_MAX][HOSTS_MAX];   /* the same after a cut too long to be overlooked */
-    uint32_t floor[KEYS_MAX];                /* I19: the last write that was on the whole roster, */
-    uint32_t floor_map[KEYS_MAX];            /* and of which map that was */
+    uint64_t cut_us[HOSTS_MAX][HOSTS_MAX];    /* since when a pair is cut, one way or both; or 0 */
+    uint64_t uncut_us[HOSTS_MAX][HOSTS_MAX];  /* when bytes last began to pass, both ways */
+    uint64_t gap_us[HOSTS_MAX][HOSTS_MAX];    /* the same after a cut too long to be overlooked */
+    uint64_t struck_us[HOSTS_MAX][HOSTS_MAX]; /* when one last kept the other out; 0: never */
+    uint32_t floor[KEYS_MAX];     /* I19: the last write that was on the whole roster, */
+    uint32_t floor_map[KEYS_MAX]; /* and of which map that was */
     uint32_t had[HOSTS_MAX][KEYS_MAX][ACTORS_MAX]; /* delivered by any process of the host so far */
     uint32_t pruned[ACTORS_MAX];                   /* so far metadata need not name it any more */
     uint64_t died_us;                              /* when a process last died */

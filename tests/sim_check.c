@@ -419,10 +419,20 @@ static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
  * of others; unless they break so often that an acknowledgement finds no way for a second. */
 static void judge_gone(struct sim *s, uint32_t h, uint32_t o) {
     if ((s->plan.faults & FAULTS_OF_CUT) != 0 || s->plan.fault_gap_us < 500 * MS) return;
-    uint64_t forgiven_us = s->requests.forgiven_us[h][o]; /* a refusal may still be under way */
-    bool fresh = forgiven_us != 0 && s->base.now_us - forgiven_us < SETTLED_US;
-    if (request_has_struck(s, h, o) || fresh) return;
+    uint64_t struck_us = s->check.struck_us[h][o];
+    if (struck_us != 0 && s->base.now_us - struck_us < SETTLED_US) return;
     base_violation(&s->base, "VIEW", "n%u lists n%u no more, and nothing was cut", h, o);
+}
+
+static void note_struck(struct sim *s, uint32_t h, uint32_t o) {
+    if (!request_has_struck(s, h, o)) return;
+    s->check.struck_us[h][o] = s->check.struck_us[o][h] = s->base.now_us;
+}
+
+/* The very process that lives there now. */
+static bool is_struck_off(const struct sim *s, uint32_t h, uint32_t o) {
+    uint64_t boot = map_struck_boot(node_map(s->hosts[h].node), &s->hosts[o].address);
+    return boot != 0 && boot == s->hosts[o].boot;
 }
 
 /* Who was thrown out is back only after READMIT_MS without a gap. */
@@ -431,6 +441,10 @@ static void judge_view(struct sim *s, uint32_t h) {
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         if (o == h || s->hosts[o].node == NULL) continue;
         bool now = lists(s, h, o);
+        note_struck(s, h, o);
+        if (now && is_struck_off(s, h, o)) {
+            base_violation(&s->base, "STRUCK", "n%u lists n%u, whom its map keeps out", h, o);
+        }
         if (c->sees_boot[o] != s->hosts[o].boot_serial) {
             c->sees[o] = false;
             if (now && settled(s, h, o)) {
@@ -793,6 +807,23 @@ static bool is_of_the_living(const struct sim *s, uint32_t actor) {
     return host != NULL && s->check.hosts[host->index].group == a->group;
 }
 
+/* In some slot no node has the dot: who had taken it over there has died, and since none of the
+ * keys is there, nobody misses it. */
+static bool is_gone_somewhere(const struct sim *s, uint64_t actor_id, uint64_t n) {
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
+        uint64_t most = 0;
+        for (uint32_t h = 0; h < s->plan.hosts; h++) {
+            const struct node *node = s->hosts[h].node;
+            uint32_t actor = actors_find_id(node_actors(node), actor_id);
+            const struct vclock *clock = node_slot_clock(node, slot);
+            uint64_t has = clock == NULL || actor == ACTOR_NONE ? 0 : vclock_get(clock, actor);
+            if (has > most) most = has;
+        }
+        if (most < n) return true;
+    }
+    return false;
+}
+
 /* I10: metadata has become small: under a later map it names living actors only. What is lost, or
  * whose node is gone for good, stays named. */
 void check_rest_answer(struct sim *s, uint32_t h, const struct metadata *m) {
@@ -801,7 +832,8 @@ void check_rest_answer(struct sim *s, uint32_t h, const struct metadata *m) {
     if (!later || !is_complete(s) || s->truth.lost_count > 0) return;
     for (uint32_t i = 0; i < m->clock.len; i++) {
         uint32_t actor = check_actor(s, h, m->clock.dots[i].actor);
-        if (is_of_the_living(s, actor)) continue;
+        const struct truth_actor *x = &s->truth.actors[actor];
+        if (is_of_the_living(s, actor) || is_gone_somewhere(s, x->id, m->clock.dots[i].n)) continue;
         base_violation(&s->base, "I10", "at rest n%u's metadata names actor %016llx, which is over",
                        h, (unsigned long long)s->truth.actors[actor].id);
     }

@@ -12,7 +12,7 @@
 #define ACROSS_US      (1500 * MS)         /* requests on both sides come within that of a cut */
 #define ACROSS_MAX     3                   /* on each side */
 #define LIST_AGAIN_US  (2 * S) /* one at a time: who was struck off is listed again after this */
-#define REMOVE_US      (1500 * MS) /* after the heal; by then it is known who stays dead */
+#define SETTLE_US      (1500 * MS) /* after the heal; by then it is known who stays dead */
 
 void requests_free(struct sim *s) {
     free(s->requests.list);
@@ -20,10 +20,15 @@ void requests_free(struct sim *s) {
 
 /* ---- Who knows whom ---- */
 
+static const struct peer *peer_of(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct node *n = s->hosts[h].node;
+    return n == NULL ? NULL : peers_find(node_view(n), &s->hosts[o].address);
+}
+
+/* By request there, or because the map says so. */
 static bool has_struck(const struct sim *s, uint32_t h, uint32_t o) {
-    const struct requests *r = &s->requests;
-    return r->struck_by[h][o] != 0 && r->struck_by[h][o] == s->hosts[h].boot_serial &&
-           r->struck[h][o] == s->hosts[o].boot_serial;
+    const struct peer *p = peer_of(s, h, o);
+    return p != NULL && p->state == PEER_STRUCK && p->struck_boot == s->hosts[o].boot;
 }
 
 bool request_has_struck(const struct sim *s, uint32_t h, uint32_t o) {
@@ -42,7 +47,8 @@ static bool is_told(const struct sim *s, uint32_t h, uint32_t o) {
 static bool is_introduced(const struct sim *s, uint32_t h, uint32_t o) {
     const struct host *host = &s->hosts[h];
     uint32_t map = s->check.hosts[h].map;
-    if (s->requests.struck_by[h][o] == host->boot_serial) return false;
+    const struct peer *p = peer_of(s, h, o);
+    if (p != NULL && p->state == PEER_STRUCK) return false;
     for (uint32_t i = 0; i < host->view_count; i++) {
         if (address_compare(&host->view[i], &s->hosts[o].address) == 0) return true;
     }
@@ -97,13 +103,8 @@ static const char *add_member(struct sim *s, const struct request *q) {
 
 /* For ever: if it does not work, the dead one has to come back, since others may wait for it. */
 static const char *strike(struct sim *s, const struct request *q) {
-    struct requests *r = &s->requests;
     switch (node_view_remove(s->hosts[q->host].node, &s->hosts[q->about].address)) {
-    case NODE_REMOVED:
-        r->struck[q->host][q->about] = s->hosts[q->about].boot_serial;
-        r->struck_by[q->host][q->about] = s->hosts[q->host].boot_serial;
-        if (s->phase != PHASE_FAULTS && !q->for_ever) request_list(s, q->host, q->about); /* late */
-        return "removed";
+    case NODE_REMOVED: return "removed";
     case NODE_REMOVED_UNKNOWN: return "unknown";
     default: break;
     }
@@ -115,10 +116,6 @@ static const char *list(struct sim *s, const struct request *q) {
     struct requests *r = &s->requests;
     if (q->host == q->about) return "itself";
     enum peers_added added = node_view_add(s->hosts[q->host].node, &s->hosts[q->about].address);
-    if (has_struck(s, q->host, q->about)) {
-        r->forgiven_us[q->host][q->about] = r->forgiven_us[q->about][q->host] = s->base.now_us;
-    }
-    r->struck_by[q->host][q->about] = 0;
     s->check.hosts[q->host].sees_boot[q->about] = 0; /* listed at once, whatever was before */
     if (s->hosts[q->about].node != NULL) {           /* who is not there will be forgotten */
         r->told[q->host][q->about] = s->hosts[q->host].boot_serial;
@@ -257,19 +254,27 @@ uint32_t request_target(struct sim *s, uint32_t id) {
 
 /* ---- The end of all faults ---- */
 
-void requests_heal(struct sim *s, uint32_t stays_dead) {
+/* Who is dead is no process that anybody keeps out. */
+static void list_struck(struct sim *s) {
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
         for (uint32_t o = 0; o < s->plan.hosts; o++) {
-            bool dead = o == stays_dead && s->hosts[o].node == NULL;
-            if (o != h && !dead && has_struck(s, h, o)) request_list(s, h, o);
+            if (o != h && s->hosts[o].node != NULL && has_struck(s, h, o)) request_list(s, h, o);
         }
     }
-    if (stays_dead >= s->plan.hosts || s->plan.requests == 0) return;
-    base_at(&s->base, s->base.now_us + REMOVE_US, EVENT_REQUEST, 0, stays_dead + 1);
 }
 
-void request_remove_for_ever(struct sim *s, uint32_t about) {
+void requests_heal(struct sim *s, uint32_t stays_dead) {
+    if (s->plan.requests == 0) return;
+    list_struck(s);
+    base_at(&s->base, s->base.now_us + SETTLE_US, EVENT_REQUEST, 0, stays_dead + 1);
+}
+
+/* By now all that was asked for before the heal has arrived, and all maps with it. */
+void requests_settle(struct sim *s, uint32_t stays_dead) {
+    list_struck(s);
     uint32_t h = pick_live(s);
-    if (h == HOSTS_MAX || s->hosts[about].node != NULL) return;
-    send(s, (struct request){.kind = REQUEST_REMOVE, .host = h, .about = about, .for_ever = true});
+    bool dead = stays_dead < s->plan.hosts && s->hosts[stays_dead].node == NULL;
+    if (h == HOSTS_MAX || !dead) return;
+    send(s, (struct request){
+                .kind = REQUEST_REMOVE, .host = h, .about = stays_dead, .for_ever = true});
 }

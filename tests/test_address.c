@@ -91,6 +91,8 @@ static void nonsense_is_refused_with_a_phrase(void) {
 
 static void ipv6_literals_are_refused_by_name(void) {
     struct address a;
+    CHECK_TEXT(slice_of(parse("http://a:1", &a)), "expected HOST:PORT, not a URL");
+    CHECK_TEXT(slice_of(parse("http://a", &a)), "expected HOST:PORT, not a URL");
     CHECK_TEXT(slice_of(parse("[::1]:80", &a)), "IPv6 literals are not supported");
     CHECK_TEXT(slice_of(parse("::1", &a)), "IPv6 literals are not supported");
 }

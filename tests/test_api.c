@@ -500,7 +500,7 @@ static void the_view_is_shown_added_to_and_removed_from(void) {
     check(s, HTTP_DELETE, "/view", "{\"socket-address\":\"10.0.0.2:8090\"}", 404,
           "{\"error\":\"View has no such replica\"}");
     check(s, HTTP_DELETE, "/view", "{\"socket-address\":\"10.0.0.1:8090\"}", 400,
-          "{\"error\":\"Replica is the last live member of its shard\"}");
+          "{\"error\":\"Ask another replica to remove this one\"}");
     check(s, HTTP_GET, "/view", "", 200, "{\"view\":[\"10.0.0.1:8090\",\"alice:8090\"]}");
     site_free(s);
 }

@@ -37,14 +37,6 @@ static void check_everywhere(struct net *net, const char *key, const char *metad
         check_value(net, i, key, metadata, want);
 }
 
-/* Actors that the metadata name. */
-static unsigned entries_of(const char *metadata) {
-    unsigned entries = 0;
-    for (const char *at = metadata; *at != '\0'; at++)
-        entries += *at == '#';
-    return entries;
-}
-
 /* ---- The usual life ---- */
 
 static void a_write_reaches_all_members(void) {
@@ -463,21 +455,154 @@ static void a_dead_member_that_is_struck_off_leaves_the_map(void) {
     end(&net);
 }
 
+/* Node `whom` is in nobody's view and in nobody's map, and serves nothing. */
+static void check_is_out(struct net *net, unsigned whom) {
+    for (unsigned i = 0; i < net->count; i++) {
+        kit_note("node %u, %u is out", i, whom);
+        CHECK(!map_has_node(node_map(net->nodes[i]), &net->configs[whom].self));
+        CHECK_U64(listed_count(net, i), i == whom ? 1 : net->count - 1);
+    }
+    CHECK(!node_ready(net->nodes[whom]));
+    kit_note("%s", "");
+}
+
+static bool strikes(struct net *net, unsigned by, unsigned whom) {
+    return map_struck_boot(node_map(net->nodes[by]), &net->configs[whom].self) != 0;
+}
+
+/* Whoever is asked, and whoever would propose newcomers. */
 static void a_live_member_that_is_struck_off_is_out_until_it_is_named(void) {
-    struct net net = begin_ready(3);
-    CHECK(strike_off(&net, 0, 2));
+    for (unsigned by = 0; by < 3; by++) {
+        for (unsigned whom = 0; whom < 3; whom++) {
+            if (whom == by) continue;
+            struct net net = begin_ready(3);
+            CHECK(strike_off(&net, by, whom));
+            pass(&net, 100);
+            check_is_out(&net, whom);
+            pass(&net, 5000);
+            check_is_out(&net, whom);
+            struct result w = put(&net, by, "k", "1", "");
+            CHECK(w.status == NODE_CREATED);
+            CHECK(name_again(&net, 3 - by - whom, whom));
+            pass(&net, 4000);
+            for (unsigned i = 0; i < 3; i++) {
+                CHECK_U64(listed_count(&net, i), 3);
+                CHECK(!strikes(&net, i, whom));
+            }
+            check_value(&net, whom, "k", w.metadata, "1");
+            w = put(&net, whom, "k", "2", w.metadata);
+            check_value(&net, by, "k", w.metadata, "2");
+            check_level(&net);
+            end(&net);
+        }
+    }
+}
+
+static void a_member_of_an_explicit_map_comes_back_to_stand_by(void) {
+    struct net net = begin(4);
+    for (unsigned i = 0; i < 4; i++)
+        net.configs[i].shard_count = 1;
+    make_ready(&net);
+    CHECK(strike_off(&net, 2, 3));
     pass(&net, 5000);
-    CHECK(!peers_lists(node_view(net.nodes[0]), &net.configs[2].self));
-    struct result w = put(&net, 0, "k", "1", "");
-    CHECK(w.status == NODE_CREATED);
-    CHECK(name_again(&net, 0, 2));
+    check_is_out(&net, 3);
+    CHECK(name_again(&net, 1, 3));
     pass(&net, 4000);
-    CHECK(peers_lists(node_view(net.nodes[0]), &net.configs[2].self));
-    CHECK_U64(mapped_count(&net, 0), 3);
-    check_value(&net, 2, "k", w.metadata, "1");
-    w = put(&net, 2, "k", "2", w.metadata);
-    check_value(&net, 0, "k", w.metadata, "2");
+    for (unsigned i = 0; i < 4; i++) {
+        CHECK_U64(listed_count(&net, i), 4);
+        CHECK_U64(mapped_count(&net, i), 3);
+    }
+    struct answer a;
+    node_add_member(net.nodes[2], 7, 0, &net.configs[3].self, &a);
+    pass(&net, 1000);
     check_level(&net);
+    end(&net);
+}
+
+/* It has never heard of the one that is out, but for its VIEW. */
+static void a_process_that_starts_later_keeps_out_whom_the_others_do(void) {
+    struct net net = begin_ready(4);
+    CHECK(strike_off(&net, 2, 3));
+    pass(&net, 500);
+    restart(&net, 1);
+    pass(&net, 2000);
+    check_is_out(&net, 3);
+    restart(&net, 3); /* another process is another matter */
+    pass(&net, 2000);
+    check_level(&net);
+    for (unsigned i = 0; i < 4; i++)
+        CHECK_U64(listed_count(&net, i), 4);
+    end(&net);
+}
+
+/* The others hear it, and the node that is asked does not. */
+static void who_is_out_of_one_view_alone_is_struck_off_everywhere(void) {
+    struct net net = begin_ready(4);
+    set_pair(&net, 2, 3, true);
+    pass(&net, 1500);
+    CHECK_U64(listed_count(&net, 2), 3);
+    CHECK_U64(listed_count(&net, 0), 4);
+    restart(&net, 2);
+    pass(&net, 1000);
+    CHECK(strike_off(&net, 2, 3));
+    pass(&net, 1000);
+    set_pair(&net, 2, 3, false);
+    pass(&net, 4000);
+    check_is_out(&net, 3);
+    end(&net);
+}
+
+/* Side by side two maps came to be, and only the smaller has the newcomer: that is no reason to
+ * keep it out. */
+static void a_newcomer_that_the_greater_of_two_maps_has_not_is_not_out(void) {
+    struct net net = begin(5);
+    for (unsigned i = 0; i < 4; i++)
+        net.configs[i].view_count = 4;
+    start_some(&net, 0, 4);
+    pass(&net, 500);
+    set_cut(&net, 1, true);
+    set_cut(&net, 4, true);
+    set_pair(&net, 1, 4, false);
+    kill_node(&net, 3);
+    start(&net, 4);
+    pass(&net, 2500);
+    CHECK_U64(mapped_count(&net, 1), 5);
+    CHECK(strike_off(&net, 2, 3)); /* by the greater address */
+    CHECK_U64(mapped_count(&net, 2), 3);
+    set_cut(&net, 1, false);
+    set_cut(&net, 4, false);
+    pass(&net, 5000);
+    for (unsigned i = 0; i < 5; i++) {
+        if (i == 3) continue;
+        kit_note("node %u", i);
+        CHECK_U64(listed_count(&net, i), 4);
+        CHECK_U64(mapped_count(&net, i), 4);
+        CHECK(node_ready(net.nodes[i]));
+    }
+    end(&net);
+}
+
+/* All that the two others have of it they have yet to get. */
+static void the_last_member_with_the_data_is_not_struck_off(void) {
+    struct net net = begin_ready(3);
+    put(&net, 0, "k", "1", "");
+    kill_node(&net, 1);
+    kill_node(&net, 2);
+    pass(&net, 500);
+    for (unsigned i = 1; i < 3; i++) {
+        start(&net, i);
+        net.cut[0][i] = net.cut[i][0] = false;
+    }
+    while (!peers_lists(node_view(net.nodes[1]), &net.configs[0].self) ||
+           !peer_in_view(peers_find(node_view(net.nodes[1]), &net.configs[0].self)))
+        step(&net);
+    CHECK(!node_ready(net.nodes[1]) && !node_ready(net.nodes[2]));
+    CHECK(node_view_remove(net.nodes[1], &net.configs[0].self) == NODE_REMOVED_LAST);
+    pass(&net, 500);
+    CHECK(node_ready(net.nodes[1]) && strike_off(&net, 1, 0));
+    pass(&net, 500);
+    check_value(&net, 1, "k", "", "1");
+    check_value(&net, 2, "k", "", "1");
     end(&net);
 }
 
@@ -544,8 +669,7 @@ static void what_was_written_before_leaving_the_map_is_answered(void) {
     CHECK(put_waits(&net, 2, "k", "1", ""));
     turn(&net);
     CHECK(strike_off(&net, 0, 2));
-    turn(&net);
-    net.cut[0][2] = net.cut[1][2] = false;
+    net.cut[0][2] = net.cut[1][2] = false; /* the acknowledgement comes, and then the map */
     pass(&net, 500);
     CHECK_U64(mapped_count(&net, 2), 2);
     struct result w = take(&net, 2);
@@ -646,6 +770,11 @@ int main(void) {
     RUN(one_view_of_two_is_enough_to_become_a_group);
     RUN(a_dead_member_that_is_struck_off_leaves_the_map);
     RUN(a_live_member_that_is_struck_off_is_out_until_it_is_named);
+    RUN(a_member_of_an_explicit_map_comes_back_to_stand_by);
+    RUN(a_process_that_starts_later_keeps_out_whom_the_others_do);
+    RUN(who_is_out_of_one_view_alone_is_struck_off_everywhere);
+    RUN(a_newcomer_that_the_greater_of_two_maps_has_not_is_not_out);
+    RUN(the_last_member_with_the_data_is_not_struck_off);
     RUN(writes_under_way_to_a_member_that_is_struck_off_come_first);
     RUN(a_member_that_comes_back_to_the_map_catches_up_before_it_serves);
     RUN(a_member_that_comes_back_to_the_map_writes_at_once);

@@ -76,26 +76,6 @@ static void check_settled(struct net *net) {
     CHECK_U64(live, KEYS * 60);
 }
 
-/* ---- Stories ---- */
-
-static void all_keys_move_and_nothing_else_changes(void) {
-    static const uint32_t counts[] = {3, 2, 1, 3, 2};
-    struct net net = begin_shards(6, 2);
-    struct result w = put_keys(&net, "1", (struct result){0});
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        char value[8];
-        kit_note("to %u shards", counts[i]);
-        reshard(&net, (unsigned)i, counts[i]);
-        pass(&net, 500);
-        check_settled(&net);
-        snprintf(value, sizeof value, "%zu", i + 1);
-        check_keys(&net, w.metadata, value);
-        snprintf(value, sizeof value, "%zu", i + 2);
-        w = put_keys(&net, value, w);
-    }
-    end(&net);
-}
-
 /* "key0" to "key19", before there is any handover; the last of the answers. */
 static struct result put_some(struct net *net, unsigned i, const char *value) {
     struct result w = {0};
@@ -114,11 +94,11 @@ struct key {
 
 static struct key key_of_both(const struct net *net, unsigned a, unsigned b) {
     struct key key;
-    for (int k = 0; k < SOME_KEYS; k++) {
+    bool found = false;
+    for (int k = 0; !found && CHECK(k < SOME_KEYS); k++) {
         snprintf(key.text, sizeof key.text, "key%d", k);
-        if (owns(net, a, key.text) && owns(net, b, key.text)) return key;
+        found = owns(net, a, key.text) && owns(net, b, key.text);
     }
-    CHECK(!"one of them");
     return key;
 }
 
@@ -131,6 +111,33 @@ static void watch(struct net *net, unsigned i, const char *key, const char *want
         CHECK(r.status == NODE_FOUND);
         CHECK_TEXT(slice_of(r.value), want);
     }
+}
+
+/* Until node i, which sees the other, has asked somebody for what it lacks. */
+static void creep_until_pull(struct net *net, unsigned i, unsigned other) {
+    uint64_t pulls = node_replica_stats(net->nodes[i])->pulls;
+    while (node_replica_stats(net->nodes[i])->pulls == pulls && CHECK(sees(net, i, other)))
+        creep(net);
+}
+
+/* ---- From one number of shards to another ---- */
+
+static void all_keys_move_and_nothing_else_changes(void) {
+    static const uint32_t counts[] = {3, 2, 1, 3, 2};
+    struct net net = begin_shards(6, 2);
+    struct result w = put_keys(&net, "1", (struct result){0});
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        char value[8];
+        kit_note("to %u shards", counts[i]);
+        reshard(&net, (unsigned)i, counts[i]);
+        pass(&net, 500);
+        check_settled(&net);
+        snprintf(value, sizeof value, "%zu", i + 1);
+        check_keys(&net, w.metadata, value);
+        snprintf(value, sizeof value, "%zu", i + 2);
+        w = put_keys(&net, value, w);
+    }
+    end(&net);
 }
 
 /* ---- Writes while the map changes ---- */
@@ -207,7 +214,7 @@ static void residue_stays_while_somebody_lives_by_a_smaller_map(void) {
     struct key key = key_of_both(&net, 0, 4);
     CHECK(!owns(&net, 2, key.text) && keeps(&net, 2, key.text));
     kill_node(&net, 4);
-    set_pair(&net, 0, 4, false);
+    set_pair(&net, 0, 4, false); /* so that it learns that at once */
     net.cut[2][0] = false;
     turn(&net);
     CHECK(sees(&net, 0, 2) && !sees(&net, 0, 4) && owns(&net, 0, key.text));
@@ -237,9 +244,7 @@ static void base_that_was_asked_for_under_an_older_map_does_not_count(void) {
     propose_shards(&net, 1, 2);
     turn(&net);
     net.cut[1][0] = false;
-    uint64_t pulls = node_replica_stats(net.nodes[0])->pulls;
-    while (node_replica_stats(net.nodes[0])->pulls == pulls && CHECK(sees(&net, 0, 2)))
-        creep(&net);
+    creep_until_pull(&net, 0, 2);
     net.cut[1][0] = true;
     turn(&net);
     struct key key = key_of_both(&net, 1, 3);
@@ -265,9 +270,7 @@ static void who_lives_by_a_smaller_map_gives_no_base(void) {
     pass(&net, 500);
     set_mute(&net, 0, true);
     propose_shards(&net, 0, 1);
-    uint64_t pulls = node_replica_stats(net.nodes[0])->pulls;
-    while (node_replica_stats(net.nodes[0])->pulls == pulls && CHECK(sees(&net, 0, 1)))
-        creep(&net);
+    creep_until_pull(&net, 0, 1);
     net.cut[0][1] = net.cut[0][3] = false;
     step(&net);
     set_mute(&net, 0, true);
@@ -300,7 +303,7 @@ static void who_was_no_member_for_a_while_has_no_base_of_its_own(void) {
     CHECK(put(&net, 0, "k", "2", "").status == NODE_REPLACED);
     pass(&net, 500);
     take_back_in(&net, 0, 2);
-    watch(&net, 2, "k", "2", 1000);
+    watch(&net, 2, "k", "2", 5000);
     check_value(&net, 2, "k", "", "2");
     end(&net);
 }
@@ -322,7 +325,7 @@ static void who_did_not_notice_that_it_was_no_member_has_none_either(void) {
     for (int steps = 0; node_map(net.nodes[2])->epoch < 3 && CHECK(steps < 1000); steps++)
         creep(&net);
     CHECK_U64(node_slot_clock(net.nodes[2], shard_slot(SLICE("k")))->dots[0].n, 1);
-    watch(&net, 2, "k", "2", 1000);
+    watch(&net, 2, "k", "2", 5000);
     check_value(&net, 2, "k", "", "2");
     end(&net);
 }
@@ -346,6 +349,77 @@ static void who_restarts_does_not_begin_a_group_that_it_is_told_of(void) {
     pass(&net, 4000);
     for (unsigned i = 0; i < 3; i++) /* the fourth stands by */
         check_value(&net, i, key.text, "", "1");
+    end(&net);
+}
+
+/* Of its two members one is dead, and the other has not heard of the map yet. */
+static void what_a_former_member_has_is_not_void(void) {
+    struct net net = begin_shards(6, 3);
+    put_keys(&net, "1", (struct result){0});
+    kill_node(&net, 2);
+    pass(&net, 500);
+    set_deaf(&net, 5, true);
+    set_mute(&net, 5, true);
+    propose_shards(&net, 0, 2);
+    const struct map *map = node_map(net.nodes[0]);
+    unsigned heir = map_shard_of_node(map, &net.configs[5].self) == 0 ? 1 : 0;
+    turn(&net);
+    struct key key = key_of_both(&net, heir, 5);
+    watch(&net, heir, key.text, "1", 600);
+    memset(net.cut, 0, sizeof net.cut);
+    pass(&net, 1000);
+    check_value(&net, heir, key.text, "", "1");
+    end(&net);
+}
+
+static void set_sides(struct net *net, bool cut) { /* even and odd */
+    for (unsigned i = 0; i < net->count; i += 2) {
+        for (unsigned j = 1; j < net->count; j += 2)
+            set_pair(net, i, j, cut);
+    }
+}
+
+/* All members of the second shard were cut off when the map was made, and stand by; the fifth node
+ * was away when the two other owners got what those have dropped since. */
+static void what_another_owner_has_is_not_void(void) {
+    struct net net = begin_shards(6, 2);
+    put_keys(&net, "1", (struct result){0});
+    struct key key = key_of_both(&net, 1, 3);
+    set_sides(&net, true);
+    pass(&net, 1500);
+    propose_shards(&net, 0, 1);
+    pass(&net, 100);
+    cut_off(&net, 4);
+    set_sides(&net, false);
+    set_cut(&net, 4, true);
+    pass(&net, 5000);
+    CHECK(keeps(&net, 0, key.text) && !keeps(&net, 1, key.text) && owns(&net, 4, key.text));
+    set_cut(&net, 4, false);
+    for (unsigned i = 0; i < 6; i++)
+        creep_until_met(&net, 4, i);
+    set_mute(&net, 0, true);
+    set_mute(&net, 2, true);
+    watch(&net, 4, key.text, "1", 600);
+    memset(net.cut, 0, sizeof net.cut);
+    pass(&net, 1000);
+    check_value(&net, 4, key.text, "", "1");
+    end(&net);
+}
+
+/* All actors but those of the present groups. */
+static void metadata_forgets_who_wrote_for_former_groups(void) {
+    struct net net = begin_shards(4, 2);
+    struct result w = put_keys(&net, "1", (struct result){0});
+    CHECK_U64(entries_of(w.metadata), 2);
+    reshard(&net, 0, 1);
+    pass(&net, 500);
+    w = get(&net, 3, "key0", w.metadata);
+    kit_note("%s", w.metadata);
+    CHECK(w.status == NODE_FOUND && entries_of(w.metadata) == 0);
+    CHECK(strstr(w.metadata, "\"maps\":[\"2.") != NULL);
+    kit_note("%s", "");
+    for (unsigned i = 0; i < 4; i++)
+        check_value(&net, i, "key0", w.metadata, "1");
     end(&net);
 }
 
@@ -386,6 +460,9 @@ int main(void) {
     RUN(who_was_no_member_for_a_while_has_no_base_of_its_own);
     RUN(who_did_not_notice_that_it_was_no_member_has_none_either);
     RUN(who_restarts_does_not_begin_a_group_that_it_is_told_of);
+    RUN(what_a_former_member_has_is_not_void);
+    RUN(what_another_owner_has_is_not_void);
     RUN(what_died_with_all_its_members_begins_anew_when_they_are_struck_off);
+    RUN(metadata_forgets_who_wrote_for_former_groups);
     return kit_finish();
 }

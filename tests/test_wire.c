@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../hlc.h"
 #include "../metadata.h"
 #include "../wire.h"
 #include "../wire_op.h"
@@ -258,7 +259,7 @@ static void check_actor(struct slice body, struct kit_random *r) {
 static struct wire_write draw_write(struct kit_random *r) {
     static char key[200], value[3000];
     struct wire_write m = {.dot = draw_dot(r)};
-    m.hlc = draw_u64(r);
+    m.hlc = draw_u64(r) & HLC_MAX;
     m.is_tombstone = kit_below(r, 3) == 0;
     m.maps.count = draw_count(r);
     m.deps.count = draw_count(r);
@@ -772,6 +773,40 @@ static void counts_and_lengths_that_lie_are_refused(void) {
     }
 }
 
+static bool is_write(uint32_t maps, uint32_t deps, uint64_t hlc) {
+    struct raw raw = {0};
+    raw_number(&raw, 1, 8);
+    raw_number(&raw, 1, 8);
+    raw_number(&raw, hlc, 8);
+    raw_number(&raw, 0, 1);
+    raw_number(&raw, maps, 2);
+    raw_number(&raw, deps, 4);
+    raw_number(&raw, 1, 2);
+    raw_number(&raw, 1, 4);
+    for (uint64_t i = 0; i < maps + 2 * (uint64_t)deps; i++)
+        raw_number(&raw, 1, 8);
+    raw_number(&raw, '1', 1);
+    raw_number(&raw, '1', 1);
+    return raw_reads(&raw, WIRE_WRITE);
+}
+
+/* A version has 16 bits for the length of what it depends on. */
+static void a_write_that_depends_on_more_than_a_version_can_keep_is_refused(void) {
+    uint32_t most = WIRE_LISTS_BYTES_MAX / WIRE_DOT_BYTES;
+    CHECK(is_write(0, most, 1));
+    CHECK(!is_write(0, most + 1, 1));
+    CHECK(!is_write(2, most, 1));
+    CHECK(is_write(WIRE_LISTS_BYTES_MAX / WIRE_MAP_REF_BYTES, 0, 1));
+    CHECK(!is_write(WIRE_LISTS_BYTES_MAX / WIRE_MAP_REF_BYTES + 1, 0, 1));
+}
+
+/* The next one is counted from it. */
+static void a_stamp_that_would_wrap_is_refused(void) {
+    CHECK(is_write(0, 0, HLC_MAX));
+    CHECK(!is_write(0, 0, HLC_MAX + 1));
+    CHECK(!is_write(0, 0, UINT64_MAX));
+}
+
 /* 16 bytes each: in 32 bits these would come to nothing. */
 static void counts_whose_bytes_wrap_around_are_refused(void) {
     struct kit_random random = {kit_seed()};
@@ -1133,6 +1168,8 @@ int main(void) {
     RUN(the_longest_short_messages_are_cut);
     RUN(the_largest_write_fits_a_frame);
     RUN(counts_and_lengths_that_lie_are_refused);
+    RUN(a_write_that_depends_on_more_than_a_version_can_keep_is_refused);
+    RUN(a_stamp_that_would_wrap_is_refused);
     RUN(counts_whose_bytes_wrap_around_are_refused);
     RUN(addresses_of_another_form_are_refused);
     RUN(unknown_flags_are_refused);

@@ -72,8 +72,8 @@ class View(NodeCase):
             self.expect_result(self.put(self.other), 201, "added")
             self.expect_result(self.delete(self.other), 200, "deleted")
 
-    def test_delete_of_the_last_live_member_answers_400(self):
-        self.expect(self.delete(self.node.address), 400)
+    def test_delete_of_the_node_that_is_asked_answers_400_and_says_why(self):
+        self.expect(self.delete(self.node.address), 400, "Ask another replica to remove this one")
         self.assertEqual(self.client.view(), [self.node.address])
         self.expect(self.client.put(self.key(), 1), 201)
 
@@ -89,6 +89,16 @@ class View(NodeCase):
                 with self.subTest(method=method, body=body[:80]):
                     self.expect(self.client.request(method, "/view", body), 400)
         self.assertEqual(self.client.view(), [self.node.address])
+
+    def test_an_address_without_a_peer_port_answers_400(self):
+        for method, path in (("PUT", "/view"), ("DELETE", "/view"), ("PUT", "/shard/add-member/s0")):
+            answer = self.client.request(method, path, {"socket-address": "127.0.0.9:55536"})
+            self.expect_error_like(answer, 400, "Malformed socket-address: PEER_PORT_OFFSET")
+        self.assertEqual(self.client.view(), [self.node.address])
+
+    def test_a_url_for_an_address_is_named_as_such(self):
+        answer = self.client.request("PUT", "/view", {"socket-address": "http://127.0.0.1:8090"})
+        self.expect_error_like(answer, 400, "Malformed socket-address: expected HOST:PORT, not a URL")
 
     def test_malformed_json_answers_400_and_says_so(self):
         for method in ("PUT", "DELETE"):
