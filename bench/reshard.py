@@ -13,6 +13,9 @@ that has lost everything gets its shard back, give or take a factor of two; and 
 resident memory is above 1.6 times the larger of what it has before and after. Peaks are counted
 from right before the move (/proc/PID/clear_refs).
 
+WHERE. Nothing is pinned: a move takes whatever the machine has, and the seven processes share it.
+Others that want its cores show in all figures, and the load average tells of them.
+
 HOW IT ENDS. 0 when everything could be measured, limits missed or not; 1 when a node dies, refuses
 the reshard or gives an answer that nobody expects.
 """
@@ -22,6 +25,7 @@ import argparse
 import dataclasses
 import http.client
 import json
+import os
 import pathlib
 import re
 import signal
@@ -291,7 +295,7 @@ def main() -> int:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nodes are stopped
     cores = dataclasses.replace(Cores.choose(), pinned=False)
-    print(f"{machine_describe()}; nothing is pinned.\n")
+    print(f"{machine_describe()}; nothing is pinned; load average {os.getloadavg()[0]:.1f} before.\n")
     try:
         with tempfile.TemporaryDirectory(prefix="kvs-bench-") as directory:
             place = Workplace(pathlib.Path(directory), arguments.programs.resolve(), cores)
