@@ -31,7 +31,7 @@ CORE    := bytes hash utf8 json http address vclock metadata notes frame shard s
 EDGE    := log sock reactor listener resolve links server config startup
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
-.PHONY: all run test unit sim sim-build soak mutants bench bench-full fuzz fuzz-build replay tidy clean
+.PHONY: all run test unit sim sim-build soak mutants bench bench-full bench-reshard fuzz fuzz-build replay tidy clean
 .SECONDARY:
 
 ifeq ($(VARIANT),release)
@@ -131,7 +131,7 @@ BENCH := $(patsubst %,build/bench/%,kvs kvs-bench load bare)
 
 build/bench/kvs-bench: build/release/bench/kvs-bench.o $(OBJECTS)
 build/bench/kvs: build/release/kvs.o $(OBJECTS)
-build/bench/load: build/release/bench/load.o
+build/bench/load: $(patsubst %,build/release/bench/%.o,load reply histogram)
 build/bench/bare: build/release/bench/bare.o
 $(BENCH):
 	@mkdir -p $(@D)
@@ -142,6 +142,9 @@ bench: $(BENCH)
 
 bench-full: $(BENCH)
 	$(PYTHON) bench/run.py --full
+
+bench-reshard: $(BENCH)
+	$(PYTHON) bench/reshard.py
 
 # ---- Housekeeping ----
 

@@ -292,9 +292,7 @@ static bool all_have(const struct cluster *c, struct dot dot) {
     const struct map *m = c->maps.map;
     const struct slots *of = replica_slots_of(r, dot.actor);
     if (of == NULL || !r->synced) return false;
-    for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
-        if (slots_has(&r->slots, s) && !vclock_has(parts_clock(&r->parts, s), dot)) return false;
-    }
+    if (!parts_have(&r->parts, dot, &r->slots, of)) return false;
     for (uint32_t i = 0; i < r->other_count; i++) {
         const struct row *row = &r->others[i]->row;
         uint32_t shard = map_shard_of_node(m, &r->others[i]->address);

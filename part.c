@@ -32,6 +32,13 @@ bool slots_within(const struct slots *a, const struct slots *b) {
     return beyond == 0;
 }
 
+struct slots slots_common(const struct slots *a, const struct slots *b) {
+    struct slots both;
+    for (uint32_t i = 0; i < SHARD_SLOTS / 64; i++)
+        both.bits[i] = a->bits[i] & b->bits[i];
+    return both;
+}
+
 /* ---- Base ---- */
 
 void base_clear(struct base *b) {
@@ -275,6 +282,18 @@ bool parts_deliver(struct parts *ps, const struct slots *of, uint32_t slot, stru
         moved = true;
     }
     return moved;
+}
+
+bool parts_have(const struct parts *ps, struct dot dot, const struct slots *a,
+                const struct slots *b) {
+    struct slots wanted = slots_common(a, b), here = {0};
+    for (uint32_t i = 0; i < ps->count; i++) {
+        const struct part *p = &ps->list[i];
+        if (!slots_meet(&p->slots, &wanted)) continue;
+        if (!vclock_has(&p->clock, dot)) return false;
+        slots_join(&here, &p->slots);
+    }
+    return slots_within(&wanted, &here);
 }
 
 uint64_t parts_least(const struct parts *ps, const struct slots *of, uint32_t actor) {

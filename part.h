@@ -31,6 +31,7 @@ uint32_t slots_next(const struct slots *s, uint32_t from);
 void slots_join(struct slots *a, const struct slots *b);
 bool slots_meet(const struct slots *a, const struct slots *b);   /* have one in common */
 bool slots_within(const struct slots *a, const struct slots *b); /* all of a are in b */
+struct slots slots_common(const struct slots *a, const struct slots *b);
 
 #define BASE_GROUPS_MAX 4096 /* that others may tell of a part */
 
@@ -88,6 +89,11 @@ void parts_demote(struct parts *ps, uint64_t group);
  * of the group (`of`) that was just before it advances, since the write says nothing about them.
  * True: something has moved. */
 bool parts_deliver(struct parts *ps, const struct slots *of, uint32_t slot, struct dot dot);
+
+/* True when the dot is within D of every slot that is in both sets. Asked for every dot of every
+ * answer, and therefore a part at a time. */
+bool parts_have(const struct parts *ps, struct dot dot, const struct slots *a,
+                const struct slots *b);
 
 /* How far an actor has been delivered in all those slots; 0 when one of them is not here. */
 uint64_t parts_least(const struct parts *ps, const struct slots *of, uint32_t actor);

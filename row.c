@@ -174,9 +174,12 @@ bool row_is_covered(const struct row *row, const struct parts *parts, const stru
 }
 
 bool row_has(const struct row *row, struct dot dot, const struct slots *a, const struct slots *b) {
-    for (uint32_t s = slots_next(a, 0); s < SHARD_SLOTS; s = slots_next(a, s + 1)) {
-        const struct vclock *clock = slots_has(b, s) ? row_clock(row, s) : NULL;
-        if (slots_has(b, s) && (clock == NULL || !vclock_has(clock, dot))) return false;
+    struct slots wanted = slots_common(a, b), there = {0};
+    for (uint32_t i = 0; i < row->part_count; i++) {
+        const struct row_part *part = &row->parts[i];
+        if (!slots_meet(&part->slots, &wanted)) continue;
+        if (!vclock_has(&part->clock, dot)) return false;
+        slots_join(&there, &part->slots);
     }
-    return true;
+    return slots_within(&wanted, &there);
 }

@@ -1,4 +1,4 @@
-/* load: a closed-loop load generator for HTTP, RESP and memcached's text protocol.
+/* load: a load generator for HTTP, RESP and memcached's text protocol; closed loop, or open.
  *
  * The problem: everybody under test, us included, makes about two system calls a request, and so
  * does whoever sends the requests. The generator is therefore as likely to be the bottleneck as
@@ -27,13 +27,24 @@
  * --chain makes one causal session of it: HTTP, one connection, one request at a time, and each
  * request carries the metadata of the answer before it.
  *
+ * --rate N is the open loop: request i is due at i / N seconds, whether the servers keep up or not,
+ * and its latency is counted from then. Otherwise a server that stops for a second would delay
+ * one request a connection and look as if nobody else had asked (coordinated omission). A request
+ * that is due goes out on some idle connection, of which there are some to each target; if all are
+ * busy it waits, and its clock runs. With --chain there are as many sessions as connections, and
+ * each request takes any idle one along: sessions hop between the targets. What is measured comes
+ * in *stages*: each line of standard input begins one and names it, and the end of it ends the
+ * run. A request belongs to the stage in which it was due, whenever it is answered.
+ *
  * Failure modes: a server that closes, breaks the framing, answers without being asked or is
  * silent for STALL_MS ends the run with a line on stderr and exit 1. An error that is properly
  * framed (a 503, a -ERR) is counted and left for the caller to judge.
  *
- * Simplifications: a reply has to fit into RECV_BYTES as a whole; an HTTP reply has to have
- * a Content-Length; addresses are IPv4 literals.
+ * Simplifications: a reply has to fit into RECV_BYTES as a whole; addresses are IPv4 literals.
  */
+#include "histogram.h"
+#include "reply.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -47,18 +58,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-#define RECV_BYTES         ((size_t)64 * 1024) /* a connection's; only touched pages cost memory */
+#define RECV_BYTES         REPLY_BYTES_MAX     /* a connection's; only touched pages cost memory */
 #define METADATA_BYTES_MAX ((size_t)64 * 1024) /* the contract's limit for causal metadata */
 #define CONNS_MAX          4096
 #define PIPELINE_MAX       1024
+#define TARGETS_MAX        64
+#define RATE_MAX           100000 /* a second: beyond, the timer is what would be measured */
+#define STAGES_MAX         64
+#define STAGE_NAME_BYTES   64
 #define EVENTS_MAX         256 /* a turn of the loop */
 #define STALL_MS           10000
 #define NS_PER_S           1000000000ull
@@ -83,182 +98,6 @@ static uint64_t clock_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
-/* ---- Histogram ----
- *
- * Log-linear: each power of two of nanoseconds is cut into 128 equal buckets, so that a percentile
- * is off by less than 0.8 % at any magnitude. Times of 2^40 ns (18 minutes) and more share the
- * last bucket. */
-
-#define HISTOGRAM_SUB_BITS 7
-#define HISTOGRAM_SUB      ((size_t)1 << HISTOGRAM_SUB_BITS)
-#define HISTOGRAM_NS_BITS  40
-#define HISTOGRAM_BUCKETS  ((HISTOGRAM_NS_BITS - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUB)
-
-struct histogram {
-    uint64_t total;
-    uint64_t max_ns;
-    uint64_t bucket[HISTOGRAM_BUCKETS];
-};
-
-static size_t histogram_bucket_of(uint64_t ns) {
-    if (ns < HISTOGRAM_SUB) return (size_t)ns;
-    if (ns >> HISTOGRAM_NS_BITS != 0) return HISTOGRAM_BUCKETS - 1;
-    unsigned shift = 63u - (unsigned)__builtin_clzll(ns) - HISTOGRAM_SUB_BITS;
-    return shift * HISTOGRAM_SUB + (size_t)(ns >> shift);
-}
-
-/* The middle of what falls into a bucket: the inverse of the above. */
-static uint64_t histogram_bucket_ns(size_t bucket) {
-    if (bucket < 2 * HISTOGRAM_SUB) return bucket;
-    unsigned shift = (unsigned)(bucket / HISTOGRAM_SUB) - 1;
-    uint64_t low = (uint64_t)(bucket - shift * HISTOGRAM_SUB) << shift;
-    return low + (((uint64_t)1 << shift) / 2);
-}
-
-static void histogram_add(struct histogram *h, uint64_t ns, uint64_t times) {
-    h->bucket[histogram_bucket_of(ns)] += times;
-    h->total += times;
-    if (ns > h->max_ns) h->max_ns = ns;
-}
-
-static double histogram_percentile_us(const struct histogram *h, double fraction) {
-    uint64_t wanted = (uint64_t)((double)h->total * fraction), seen = 0;
-    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        seen += h->bucket[i];
-        if (seen > wanted) return (double)histogram_bucket_ns(i) / 1e3;
-    }
-    return (double)h->max_ns / 1e3;
-}
-
-/* ---- Replies ----
- *
- * A parser looks at the bytes received so far and either finds one whole reply at their beginning,
- * or wants more, or gives up. It keeps nothing in between: a reply that came in two pieces, which
- * is rare on loopback, is looked at twice. */
-
-enum parse { PARSE_DONE, PARSE_MORE, PARSE_BAD };
-
-/* The first digit of an HTTP status. The other framings borrow the three that matter. */
-enum { CLASS_OK = 2, CLASS_ABSENT = 4, CLASS_ERROR = 5, CLASSES = 6 };
-
-struct reply {
-    size_t bytes; /* head and body */
-    unsigned status_class;
-};
-
-typedef enum parse reply_parser(const char *text, size_t bytes, struct reply *reply);
-
-/* The beginning of the next line; NULL if this one has not ended yet. */
-static const char *line_next(const char *line, const char *end) {
-    const char *feed = memchr(line, '\n', (size_t)(end - line));
-    return feed == NULL ? NULL : feed + 1;
-}
-
-/* A decimal number behind optional spaces. A reply as large as the buffer would not fit anyway, so
- * whatever is not below RECV_BYTES is refused here, before anybody adds it to something. */
-static bool number_parse(const char *at, const char *end, size_t *number) {
-    while (at < end && *at == ' ')
-        at++;
-    size_t n = 0;
-    const char *digits = at;
-    for (; at < end && isdigit((unsigned char)*at) && n < RECV_BYTES; at++)
-        n = n * 10 + (size_t)(*at - '0');
-    *number = n;
-    return at > digits && n < RECV_BYTES;
-}
-
-/* Declares the reply to be `needed` bytes long and says whether they are all there. */
-static enum parse reply_set_bytes(struct reply *reply, size_t needed, size_t bytes) {
-    reply->bytes = needed;
-    return needed <= bytes ? PARSE_DONE : PARSE_MORE;
-}
-
-static const char CONTENT_LENGTH[] = "Content-Length:";
-#define CONTENT_LENGTH_CHARS (sizeof CONTENT_LENGTH - 1)
-
-static bool line_is_content_length(const char *line, const char *next) {
-    return (*line | 0x20) == 'c' && (size_t)(next - line) > CONTENT_LENGTH_CHARS &&
-           strncasecmp(line, CONTENT_LENGTH, CONTENT_LENGTH_CHARS) == 0;
-}
-
-static enum parse parse_http(const char *text, size_t bytes, struct reply *reply) {
-    static const char VERSION[] = "HTTP/1.1 ";
-    const size_t version_chars = sizeof VERSION - 1;
-    const char *end = text + bytes;
-    const char *line = line_next(text, end);
-    if (line == NULL) return PARSE_MORE;
-    if ((size_t)(line - text) < version_chars + 3) return PARSE_BAD;
-    if (memcmp(text, VERSION, version_chars) != 0) return PARSE_BAD;
-    unsigned status_class = (unsigned char)text[version_chars] - (unsigned)'0';
-    if (status_class < 1 || status_class >= CLASSES) return PARSE_BAD;
-    reply->status_class = status_class;
-
-    size_t body_bytes = 0;
-    bool framed = false;
-    for (;;) {
-        const char *next = line_next(line, end);
-        if (next == NULL) return PARSE_MORE;
-        if (next - line == 2 && *line == '\r') {
-            line = next;
-            break;
-        }
-        if (line_is_content_length(line, next)) {
-            framed = number_parse(line + CONTENT_LENGTH_CHARS, next, &body_bytes);
-            if (!framed) return PARSE_BAD;
-        }
-        line = next;
-    }
-    if (!framed) return PARSE_BAD;
-    return reply_set_bytes(reply, (size_t)(line - text) + body_bytes, bytes);
-}
-
-static enum parse parse_resp(const char *text, size_t bytes, struct reply *reply) {
-    const char *end = text + bytes;
-    const char *line = line_next(text, end);
-    if (line == NULL) return PARSE_MORE;
-    size_t line_bytes = (size_t)(line - text), body_bytes = 0;
-    reply->status_class = CLASS_OK;
-    switch (text[0]) {
-    case '+':
-    case ':': return reply_set_bytes(reply, line_bytes, bytes);
-    case '-': reply->status_class = CLASS_ERROR; return reply_set_bytes(reply, line_bytes, bytes);
-    case '$': break;
-    default: return PARSE_BAD;
-    }
-    if (text[1] == '-') { /* nil is a bulk string of length -1 */
-        reply->status_class = CLASS_ABSENT;
-        return reply_set_bytes(reply, line_bytes, bytes);
-    }
-    if (!number_parse(text + 1, line, &body_bytes)) return PARSE_BAD;
-    return reply_set_bytes(reply, line_bytes + body_bytes + strlen("\r\n"), bytes);
-}
-
-static bool starts_with(const char *text, size_t bytes, const char *prefix) {
-    size_t chars = strlen(prefix);
-    return bytes >= chars && memcmp(text, prefix, chars) == 0;
-}
-
-/* VALUE <key> <flags> <bytes>\r\n<data>\r\nEND\r\n, or one line. */
-static enum parse parse_memcached(const char *text, size_t bytes, struct reply *reply) {
-    const char *line = line_next(text, text + bytes);
-    if (line == NULL) return PARSE_MORE;
-    size_t line_bytes = (size_t)(line - text), body_bytes = 0;
-    reply->status_class = CLASS_ERROR;
-    if (starts_with(text, bytes, "STORED\r")) reply->status_class = CLASS_OK;
-    if (starts_with(text, bytes, "END\r")) reply->status_class = CLASS_ABSENT;
-    if (!starts_with(text, bytes, "VALUE ")) return reply_set_bytes(reply, line_bytes, bytes);
-
-    reply->status_class = CLASS_OK;
-    const char *field = text;
-    for (int spaces = 0; spaces < 3; spaces++) {
-        field = memchr(field, ' ', (size_t)(line - field));
-        if (field == NULL) return PARSE_BAD;
-        field++;
-    }
-    if (!number_parse(field, line, &body_bytes)) return PARSE_BAD;
-    return reply_set_bytes(reply, line_bytes + body_bytes + strlen("\r\nEND\r\n"), bytes);
 }
 
 /* ---- The script: all requests, rendered ---- */
@@ -341,7 +180,7 @@ static struct script script_load(const char *path, size_t pipeline) {
     return script;
 }
 
-/* ---- The chained session ----
+/* ---- Chained sessions ----
  *
  * A request of the script ends with `"causal-metadata":{}}`. The `{}` gives way to what the last
  * answer held, and Content-Length grows by as much. */
@@ -355,11 +194,15 @@ struct chain {
     size_t request_bytes;
 };
 
-static void chain_init(struct chain *chain) {
-    chain->metadata = alloc_or_die(METADATA_BYTES_MAX);
-    chain->request = alloc_or_die(RECV_BYTES + METADATA_BYTES_MAX);
-    memcpy(chain->metadata, "{}", 2);
-    chain->metadata_bytes = 2;
+static struct chain *chains_create(size_t count) {
+    struct chain *chains = alloc_or_die(count * sizeof *chains);
+    for (size_t i = 0; i < count; i++) {
+        chains[i].metadata = alloc_or_die(METADATA_BYTES_MAX);
+        chains[i].request = alloc_or_die(RECV_BYTES + METADATA_BYTES_MAX);
+        memcpy(chains[i].metadata, "{}", 2);
+        chains[i].metadata_bytes = 2;
+    }
+    return chains;
 }
 
 static void chain_put(struct chain *chain, const char *from, size_t bytes) {
@@ -423,7 +266,8 @@ static void chain_take(struct chain *chain, const char *text, size_t bytes) {
 /* ---- The run and its connections ---- */
 
 struct options {
-    struct sockaddr_in target;
+    struct sockaddr_in targets[TARGETS_MAX];
+    size_t target_count;
     reply_parser *parse;
     size_t conns;
     size_t pipeline;
@@ -431,6 +275,7 @@ struct options {
     double seconds;
     const char *requests_path;
     size_t count; /* 0: by the clock */
+    size_t rate;  /* a second; 0: closed loop */
     bool chain;
 };
 
@@ -438,20 +283,49 @@ enum phase { PHASE_WARMING, PHASE_MEASURING, PHASE_DRAINING };
 
 struct conn {
     int fd;
-    bool wants_out;   /* epoll watches for room to send, because out_bytes are left over */
-    size_t next;      /* the request of the script that goes first in the next batch */
-    const char *out;  /* borrowed from the script or the chain, until out_bytes is 0 */
-    size_t out_bytes; /* of the batch under way, not yet taken by the kernel */
-    size_t owed;      /* replies that the batch under way still lacks */
-    uint64_t sent_ns; /* when the batch under way was handed to the kernel */
-    char *in;         /* owned, RECV_BYTES: the beginning of a reply that is not complete */
+    bool wants_out;      /* epoll watches for room to send, because out_bytes are left over */
+    size_t next;         /* the request of the script that goes first in the next batch */
+    const char *out;     /* borrowed from the script or the chain, until out_bytes is 0 */
+    size_t out_bytes;    /* of the batch under way, not yet taken by the kernel */
+    size_t owed;         /* replies that the batch under way still lacks */
+    uint64_t sent_ns;    /* when the batch under way was handed to the kernel; --rate: was due */
+    struct chain *chain; /* --chain: the session of the request under way; borrowed */
+    struct stage *stage; /* --rate: where it was due; borrowed */
+    unsigned status;     /* of the last reply */
+    char *in;            /* owned, RECV_BYTES: the beginning of a reply that is not complete */
     size_t in_bytes;
+};
+
+/* A stretch of an open-loop run. */
+struct stage {
+    char name[STAGE_NAME_BYTES];
+    uint64_t began_ns;
+    uint64_t replies_by_status[STATUSES];
+    struct histogram histogram;
+};
+
+/* The open loop. */
+struct pace {
+    int timer_fd;
+    uint64_t start_ns;   /* when the first request was due; 0: no stage has begun */
+    uint64_t end_ns;     /* no request is due from then on; UINT64_MAX while input goes on */
+    uint64_t heard_ns;   /* when the last reply came */
+    uint64_t sent;       /* requests */
+    uint32_t dice;       /* state of the generator of random numbers */
+    struct conn **idle;  /* owned; connections without a request */
+    struct chain **free; /* owned; sessions without one, as many as idle connections */
+    size_t idle_count;
+    struct stage *stages; /* owned, STAGES_MAX of them */
+    size_t stage_count;
+    char line[STAGE_NAME_BYTES]; /* of standard input, not complete yet */
+    size_t line_bytes;
 };
 
 struct run {
     const struct options *options;
     struct script script;
-    struct chain chain;
+    struct chain *chains; /* owned; with --chain one, or with --rate as many as connections */
+    struct pace pace;
     struct conn *conns; /* owned, options->conns of them */
     int epoll_fd;
     size_t busy; /* connections with a batch under way; the run ends when there is none */
@@ -459,8 +333,8 @@ struct run {
     enum phase phase;
     uint64_t phase_ns; /* when it began */
     double measured_s;
-    uint64_t replies_by_class[CLASSES]; /* of the whole run, warm-up and draining included */
-    struct histogram histogram;         /* of MEASURING */
+    uint64_t replies_by_status[STATUSES]; /* of the whole run, warm-up and draining included */
+    struct histogram histogram;           /* of MEASURING */
 };
 
 static void conn_watch(struct run *run, struct conn *conn, int operation) {
@@ -497,23 +371,159 @@ static size_t batch_take(struct run *run, struct conn *conn, size_t *first) {
     return taken;
 }
 
-/* Sends the next batch; with nothing left to send the connection stays idle from here on. */
-static void conn_send_batch(struct run *run, struct conn *conn, uint64_t now_ns) {
+/* Sends `count` requests of the script from the first-th on. */
+static void conn_send(struct run *run, struct conn *conn, size_t first, size_t count,
+                      uint64_t now_ns) {
     const struct script *script = &run->script;
-    size_t first = 0;
-    conn->owed = run->phase == PHASE_DRAINING ? 0 : batch_take(run, conn, &first);
-    if (conn->owed == 0) return;
+    conn->owed = count;
     conn->out = script->text + script->offset[first];
-    conn->out_bytes = script->offset[first + conn->owed] - script->offset[first];
-    if (run->options->chain) {
-        chain_render(&run->chain, conn->out, conn->out_bytes);
-        conn->out = run->chain.request;
-        conn->out_bytes = run->chain.request_bytes;
+    conn->out_bytes = script->offset[first + count] - script->offset[first];
+    if (conn->chain != NULL) {
+        chain_render(conn->chain, conn->out, conn->out_bytes);
+        conn->out = conn->chain->request;
+        conn->out_bytes = conn->chain->request_bytes;
     }
     conn->sent_ns = now_ns;
     run->busy++;
     conn_flush(run, conn);
 }
+
+/* Sends the next batch; with nothing left to send the connection stays idle from here on. */
+static void conn_send_batch(struct run *run, struct conn *conn, uint64_t now_ns) {
+    size_t first = 0;
+    size_t count = run->phase == PHASE_DRAINING ? 0 : batch_take(run, conn, &first);
+    if (count > 0) conn_send(run, conn, first, count, now_ns);
+}
+
+/* ---- The open loop ---- */
+
+static uint64_t pace_due_ns(const struct run *run) {
+    return run->pace.start_ns + run->pace.sent * NS_PER_S / run->options->rate;
+}
+
+/* Which of those that are idle: xorshift, the same in every run. */
+static size_t pace_roll(struct pace *pace) {
+    pace->dice ^= pace->dice << 13;
+    pace->dice ^= pace->dice >> 17;
+    pace->dice ^= pace->dice << 5;
+    return pace->dice % pace->idle_count;
+}
+
+static struct conn *pace_take_conn(struct pace *pace) {
+    size_t i = pace_roll(pace);
+    struct conn *conn = pace->idle[i];
+    pace->idle[i] = pace->idle[pace->idle_count - 1];
+    if (pace->free != NULL) {
+        i = pace_roll(pace);
+        conn->chain = pace->free[i];
+        pace->free[i] = pace->free[pace->idle_count - 1];
+    }
+    pace->idle_count--;
+    return conn;
+}
+
+static void pace_give_conn(struct pace *pace, struct conn *conn) {
+    if (pace->free != NULL) pace->free[pace->idle_count] = conn->chain;
+    pace->idle[pace->idle_count++] = conn;
+}
+
+static struct stage *pace_stage_of(struct pace *pace, uint64_t due_ns) {
+    size_t i = pace->stage_count - 1;
+    while (i > 0 && pace->stages[i].began_ns > due_ns)
+        i--;
+    return &pace->stages[i];
+}
+
+static bool pace_is_due(const struct run *run, uint64_t now_ns) {
+    uint64_t due_ns = pace_due_ns(run);
+    return run->pace.start_ns != 0 && due_ns <= now_ns && due_ns < run->pace.end_ns;
+}
+
+/* Sends what is due, as far as there are connections. */
+static void pace_send_due(struct run *run, uint64_t now_ns) {
+    struct pace *pace = &run->pace;
+    while (pace_is_due(run, now_ns) && pace->idle_count > 0) {
+        struct conn *conn = pace_take_conn(pace);
+        uint64_t due_ns = pace_due_ns(run);
+        conn->stage = pace_stage_of(pace, due_ns);
+        conn_send(run, conn, pace->sent++ % run->script.count, 1, due_ns);
+    }
+}
+
+static void pace_on_timer(struct run *run) {
+    uint64_t ticks, now_ns = clock_now_ns();
+    if (read(run->pace.timer_fd, &ticks, sizeof ticks) < 0) die("timer: %s", strerror(errno));
+    if (run->busy > 0 && now_ns - run->pace.heard_ns > (uint64_t)STALL_MS * (NS_PER_S / 1000))
+        die("no reply for %d ms", STALL_MS);
+    pace_send_due(run, now_ns);
+}
+
+/* A line of standard input has come. */
+static void pace_begin_stage(struct run *run, uint64_t now_ns) {
+    struct pace *pace = &run->pace;
+    if (pace->stage_count == STAGES_MAX) die("more than %d stages", STAGES_MAX);
+    struct stage *stage = &pace->stages[pace->stage_count++];
+    memcpy(stage->name, pace->line, pace->line_bytes);
+    stage->began_ns = now_ns;
+    pace->line_bytes = 0;
+    if (pace->start_ns == 0) pace->start_ns = pace->heard_ns = now_ns;
+}
+
+static void pace_on_input(struct run *run) {
+    struct pace *pace = &run->pace;
+    char c;
+    ssize_t n = read(STDIN_FILENO, &c, 1);
+    uint64_t now_ns = clock_now_ns();
+    if (n < 0) die("standard input: %s", strerror(errno));
+    if (n == 0) {
+        pace->end_ns = now_ns;
+        if (epoll_ctl(run->epoll_fd, EPOLL_CTL_DEL, STDIN_FILENO, NULL) != 0)
+            die("epoll_ctl: %s", strerror(errno));
+    } else if (c == '\n') {
+        pace_begin_stage(run, now_ns);
+    } else if (pace->line_bytes + 1 == STAGE_NAME_BYTES || c < ' ' || c == '"' || c == '\\') {
+        die("a stage has a short and plain name");
+    } else {
+        pace->line[pace->line_bytes++] = c;
+    }
+}
+
+/* The reply to the request of the connection is here. */
+static void pace_on_reply(struct run *run, struct conn *conn, unsigned status, uint64_t now_ns) {
+    run->pace.heard_ns = now_ns;
+    conn->stage->replies_by_status[status]++;
+    histogram_add(&conn->stage->histogram, now_ns - conn->sent_ns, 1);
+    pace_give_conn(&run->pace, conn);
+}
+
+static void pace_watch(struct run *run, int fd, void *who) {
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = who};
+    if (epoll_ctl(run->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0)
+        die("epoll_ctl: %s", strerror(errno));
+}
+
+static void pace_open(struct run *run) {
+    struct pace *pace = &run->pace;
+    size_t count = run->options->conns;
+    pace->idle = alloc_or_die(count * sizeof *pace->idle);
+    pace->free = run->options->chain ? alloc_or_die(count * sizeof *pace->free) : NULL;
+    pace->stages = alloc_or_die(STAGES_MAX * sizeof *pace->stages);
+    pace->end_ns = UINT64_MAX;
+    pace->dice = 2463534242u; /* anything but 0 */
+    for (size_t i = 0; i < count; i++) {
+        pace_give_conn(pace, &run->conns[i]);
+    }
+    pace->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    struct timespec every = {.tv_nsec = (long)(NS_PER_S / run->options->rate)};
+    if (every.tv_nsec == (long)NS_PER_S) every = (struct timespec){.tv_sec = 1};
+    struct itimerspec ticks = {.it_interval = every, .it_value = every};
+    if (pace->timer_fd < 0 || timerfd_settime(pace->timer_fd, 0, &ticks, NULL) != 0)
+        die("timer: %s", strerror(errno));
+    pace_watch(run, pace->timer_fd, &pace->timer_fd);
+    pace_watch(run, STDIN_FILENO, pace->line);
+}
+
+/* ---- Replies that arrive ---- */
 
 /* Cuts what was received into replies and returns their number; the rest moves to the front. */
 static size_t conn_cut_replies(struct run *run, struct conn *conn) {
@@ -523,8 +533,9 @@ static size_t conn_cut_replies(struct run *run, struct conn *conn) {
     while (at < conn->in_bytes) {
         result = run->options->parse(conn->in + at, conn->in_bytes - at, &reply);
         if (result != PARSE_DONE) break;
-        if (run->options->chain) chain_take(&run->chain, conn->in + at, reply.bytes);
-        run->replies_by_class[reply.status_class]++;
+        if (conn->chain != NULL) chain_take(conn->chain, conn->in + at, reply.bytes);
+        run->replies_by_status[reply.status]++;
+        conn->status = reply.status;
         replies++;
         at += reply.bytes;
     }
@@ -554,11 +565,17 @@ static void conn_on_readable(struct run *run, struct conn *conn) {
     conn->owed -= replies;
     if (conn->owed > 0) return;
     run->busy--;
-    conn_send_batch(run, conn, now_ns);
+    if (run->options->rate > 0) {
+        pace_on_reply(run, conn, conn->status, now_ns);
+        pace_send_due(run, now_ns);
+    } else {
+        conn_send_batch(run, conn, now_ns);
+    }
 }
 
 static void conn_open(struct run *run, struct conn *conn) {
-    const struct sockaddr_in *target = &run->options->target;
+    size_t nth = (size_t)(conn - run->conns) % run->options->target_count;
+    const struct sockaddr_in *target = &run->options->targets[nth];
     int on = 1;
     conn->in = alloc_or_die(RECV_BYTES);
     conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -579,6 +596,7 @@ static void conns_open(struct run *run) {
     for (size_t i = 0; i < count; i++) {
         conn_open(run, &run->conns[i]);
         run->conns[i].next = i * run->script.count / count;
+        if (run->options->chain) run->conns[i].chain = &run->chains[i];
     }
 }
 
@@ -597,12 +615,15 @@ static void run_enter_phase(struct run *run, enum phase phase, uint64_t now_ns) 
 static void run_advance_phase(struct run *run, uint64_t now_ns) {
     const struct options *options = run->options;
     double elapsed_s = seconds_since(run->phase_ns, now_ns);
+    bool is_over = elapsed_s >= options->seconds;
+    if (options->count > 0) is_over = run->busy == 0;
+    if (options->rate > 0) is_over = run->pace.end_ns <= now_ns && !pace_is_due(run, now_ns);
     switch (run->phase) {
     case PHASE_WARMING:
         if (elapsed_s >= options->warmup_s) run_enter_phase(run, PHASE_MEASURING, now_ns);
         return;
     case PHASE_MEASURING:
-        if (options->count > 0 ? run->busy > 0 : elapsed_s < options->seconds) return;
+        if (!is_over) return;
         run->measured_s = elapsed_s;
         run_enter_phase(run, PHASE_DRAINING, now_ns);
         return;
@@ -612,22 +633,36 @@ static void run_advance_phase(struct run *run, uint64_t now_ns) {
 
 static void run_start(struct run *run) {
     uint64_t now_ns = clock_now_ns();
-    run_enter_phase(run, run->options->count > 0 ? PHASE_MEASURING : PHASE_WARMING, now_ns);
+    bool warms = run->options->count == 0 && run->options->rate == 0;
+    run_enter_phase(run, warms ? PHASE_WARMING : PHASE_MEASURING, now_ns);
+    if (run->options->rate > 0) {
+        pace_open(run);
+        return;
+    }
     for (size_t i = 0; i < run->options->conns; i++)
         conn_send_batch(run, &run->conns[i], now_ns);
 }
 
+static void run_on_event(struct run *run, const struct epoll_event *event) {
+    struct conn *conn = event->data.ptr;
+    if (event->data.ptr == &run->pace.timer_fd) {
+        pace_on_timer(run);
+    } else if (event->data.ptr == run->pace.line) {
+        pace_on_input(run);
+    } else {
+        if (event->events & EPOLLOUT) conn_flush(run, conn);
+        if (event->events & ~(uint32_t)EPOLLOUT) conn_on_readable(run, conn);
+    }
+}
+
 static void run_loop(struct run *run) {
     struct epoll_event events[EVENTS_MAX];
-    while (run->busy > 0) {
+    while (run->busy > 0 || (run->options->rate > 0 && run->phase != PHASE_DRAINING)) {
         int count = epoll_wait(run->epoll_fd, events, EVENTS_MAX, STALL_MS);
         if (count < 0 && errno != EINTR) die("epoll_wait: %s", strerror(errno));
         if (count == 0) die("no reply for %d ms", STALL_MS);
-        for (int i = 0; i < count; i++) {
-            struct conn *conn = events[i].data.ptr;
-            if (events[i].events & EPOLLOUT) conn_flush(run, conn);
-            if (events[i].events & ~(uint32_t)EPOLLOUT) conn_on_readable(run, conn);
-        }
+        for (int i = 0; i < count; i++)
+            run_on_event(run, &events[i]);
         run_advance_phase(run, clock_now_ns());
     }
 }
@@ -641,20 +676,51 @@ static double own_cpu_seconds(void) {
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static void run_report(const struct run *run) {
-    const struct histogram *h = &run->histogram;
-    const uint64_t *by_class = run->replies_by_class;
-    uint64_t total = 0;
-    for (int i = 1; i < CLASSES; i++)
-        total += by_class[i];
-    printf("{\"requests\":%llu,\"requests_total\":%llu,\"seconds\":%.6f,\"rate\":%.1f,",
-           (unsigned long long)h->total, (unsigned long long)total, run->measured_s,
-           run->measured_s > 0 ? (double)h->total / run->measured_s : 0.0);
+static void histogram_report(const struct histogram *h) {
     printf("\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"max_us\":%.2f,",
            histogram_percentile_us(h, 0.5), histogram_percentile_us(h, 0.99),
            histogram_percentile_us(h, 0.999), (double)h->max_ns / 1e3);
-    printf("\"errors\":%llu,\"by_class\":{", (unsigned long long)(total - by_class[CLASS_OK]));
-    for (int i = 1; i < CLASSES; i++)
+}
+
+static void stage_report(const struct stage *stage, uint64_t end_ns) {
+    printf("{\"name\":\"%s\",\"requests\":%llu,\"seconds\":%.6f,", stage->name,
+           (unsigned long long)stage->histogram.total, seconds_since(stage->began_ns, end_ns));
+    histogram_report(&stage->histogram);
+    const char *comma = "\"by_status\":{";
+    for (size_t i = 0; i < STATUSES; i++) {
+        if (stage->replies_by_status[i] == 0) continue;
+        printf("%s\"%zu\":%llu", comma, i, (unsigned long long)stage->replies_by_status[i]);
+        comma = ",";
+    }
+    printf("%s}}", stage->histogram.total == 0 ? comma : "");
+}
+
+static void pace_report(const struct run *run) {
+    const struct pace *pace = &run->pace;
+    printf("{\"rate\":%zu,\"cpu_seconds\":%.6f,\"stages\":[", run->options->rate,
+           own_cpu_seconds());
+    for (size_t i = 0; i < pace->stage_count; i++) {
+        bool last = i + 1 == pace->stage_count;
+        stage_report(&pace->stages[i], last ? pace->end_ns : pace->stages[i + 1].began_ns);
+        if (!last) printf(",");
+    }
+    printf("]}\n");
+}
+
+static void run_report(const struct run *run) {
+    const struct histogram *h = &run->histogram;
+    uint64_t total = 0, by_class[STATUSES / 100] = {0};
+    for (size_t i = 0; i < STATUSES; i++) {
+        total += run->replies_by_status[i];
+        by_class[i / 100] += run->replies_by_status[i];
+    }
+    printf("{\"requests\":%llu,\"requests_total\":%llu,\"seconds\":%.6f,\"rate\":%.1f,",
+           (unsigned long long)h->total, (unsigned long long)total, run->measured_s,
+           run->measured_s > 0 ? (double)h->total / run->measured_s : 0.0);
+    histogram_report(h);
+    printf("\"errors\":%llu,\"by_class\":{",
+           (unsigned long long)(total - by_class[STATUS_OK / 100]));
+    for (int i = 1; i < STATUSES / 100; i++)
         printf("%s\"%dxx\":%llu", i == 1 ? "" : ",", i, (unsigned long long)by_class[i]);
     printf("},\"cpu_seconds\":%.6f}\n", own_cpu_seconds());
 }
@@ -662,13 +728,16 @@ static void run_report(const struct run *run) {
 /* ---- Command line ---- */
 
 static _Noreturn void usage(void) {
-    fputs("usage: load --target IP:PORT --framing http|resp|memcached --requests FILE\n"
-          "            [--conns 16] [--pipeline 1] [--warmup 0.3] [--seconds 2]\n"
-          "            [--count N [--chain]]\n"
-          "FILE: for each request its length in decimal, a newline, and that many bytes.\n"
-          "--count N: send the first N requests of FILE once each instead of running by time.\n"
-          "--chain: one causal session; HTTP, one connection, pipeline 1 (see the source).\n",
-          stderr);
+    fputs(
+        "usage: load --target IP:PORT --framing http|resp|memcached --requests FILE\n"
+        "            [--conns 16] [--pipeline 1] [--warmup 0.3] [--seconds 2]\n"
+        "            [--count N [--chain]] or [--rate N [--chain]]\n"
+        "FILE: for each request its length in decimal, a newline, and that many bytes.\n"
+        "--count N: send the first N requests of FILE once each instead of running by time.\n"
+        "--rate N: so many requests a second, to all of several --target; standard input names\n"
+        "a stage a line, and its end ends the run.\n"
+        "--chain: HTTP in causal sessions, pipeline 1; with --count one connection (see source).\n",
+        stderr);
     exit(2);
 }
 
@@ -706,25 +775,38 @@ static reply_parser *parse_framing(const char *text) {
 }
 
 static void check_options(const struct options *options) {
-    bool lacking = options->target.sin_port == 0 || options->parse == NULL;
+    bool lacking = options->target_count == 0 || options->parse == NULL;
     if (lacking || options->requests_path == NULL) usage();
+    bool paced = options->rate > 0;
+    if (paced && (options->pipeline != 1 || options->count > 0)) usage();
+    if (!paced && options->target_count > 1) usage();
     if (!options->chain) return;
-    bool one_at_a_time = options->conns == 1 && options->pipeline == 1;
-    if (!one_at_a_time || options->parse != parse_http || options->count == 0) usage();
+    bool one_session = options->conns == 1 && options->count > 0;
+    if (options->parse != parse_http || options->pipeline != 1) usage();
+    if (!paced && !one_session) usage();
 }
 
 static struct options parse_options(int argc, char **argv) {
     static const struct option names[] = {
-        {"target", required_argument, NULL, 't'},   {"framing", required_argument, NULL, 'f'},
-        {"conns", required_argument, NULL, 'c'},    {"pipeline", required_argument, NULL, 'p'},
-        {"warmup", required_argument, NULL, 'w'},   {"seconds", required_argument, NULL, 's'},
-        {"requests", required_argument, NULL, 'r'}, {"count", required_argument, NULL, 'n'},
-        {"chain", no_argument, NULL, 'C'},          {0},
+        {"target", required_argument, NULL, 't'},
+        {"framing", required_argument, NULL, 'f'},
+        {"conns", required_argument, NULL, 'c'},
+        {"pipeline", required_argument, NULL, 'p'},
+        {"warmup", required_argument, NULL, 'w'},
+        {"seconds", required_argument, NULL, 's'},
+        {"requests", required_argument, NULL, 'r'},
+        {"count", required_argument, NULL, 'n'},
+        {"chain", no_argument, NULL, 'C'},
+        {"rate", required_argument, NULL, 'R'},
+        {0},
     };
     struct options options = {.conns = 16, .pipeline = 1, .warmup_s = 0.3, .seconds = 2};
     for (int name; (name = getopt_long(argc, argv, "", names, NULL)) != -1;) {
         switch (name) {
-        case 't': options.target = parse_target(optarg); break;
+        case 't':
+            if (options.target_count == TARGETS_MAX) usage();
+            options.targets[options.target_count++] = parse_target(optarg);
+            break;
         case 'f': options.parse = parse_framing(optarg); break;
         case 'c': options.conns = parse_count(optarg, CONNS_MAX); break;
         case 'p': options.pipeline = parse_count(optarg, PIPELINE_MAX); break;
@@ -733,6 +815,7 @@ static struct options parse_options(int argc, char **argv) {
         case 'r': options.requests_path = optarg; break;
         case 'n': options.count = parse_count(optarg, SIZE_MAX); break;
         case 'C': options.chain = true; break;
+        case 'R': options.rate = parse_count(optarg, RATE_MAX); break;
         default: usage();
         }
     }
@@ -747,10 +830,10 @@ int main(int argc, char **argv) {
     run.options = &options;
     run.script = script_load(options.requests_path, options.pipeline);
     if (options.count > run.script.count) die("fewer requests in the file than --count");
-    chain_init(&run.chain);
+    if (options.chain) run.chains = chains_create(options.conns);
     conns_open(&run);
     run_start(&run);
     run_loop(&run);
-    run_report(&run);
+    options.rate > 0 ? pace_report(&run) : run_report(&run);
     return 0;
 }

@@ -8,6 +8,9 @@ now and then starts anew with no metadata, and now and then with that of another
 is new in each run, since a value from before would count as one that nobody wrote. A key is deleted at most once: of
 several deletes nobody could say which one an absence is due to. So keys go out of use, too, and new ones come in. The
 seed on the first line repeats the choices, not the timing.
+
+Where nobody answers anything can be said to be causal. Such a history ends with a line that the checker refuses, and
+the exit code is 1.
 """
 
 import argparse
@@ -25,6 +28,7 @@ HOP_SHARE = 0.3
 FRESH_SHARE = 0.3  # of the sessions of a thread begin with no metadata, the others with another's
 KEY_LIFE = 50  # operations until a new key comes into use and the oldest one goes
 FINAL_TRIES = 20  # of each final read, a fifth of a second apart
+NO_ANSWERS = "no-answers"  # is no line of a history
 
 
 def arguments():
@@ -65,6 +69,7 @@ class Recorder:
         self.out = out
         self.lock = threading.Lock()
         self.names = {}  # of the sessions that have a line, in order
+        self.answers = 0  # lines that say what a node did or what there was
         self.outcomes = collections.Counter()
 
     def note(self, session, line, metadata=None):
@@ -78,6 +83,7 @@ class Recorder:
         verb, rest = line.split(" ", 1)
         self.out.write(f"{verb} {session.name} {rest}\n")
         self.names[session.name] = True
+        self.answers += verb == "get" or rest.endswith(" ok")
 
     def hand_over(self, other, name):
         """A new session with the metadata of another one."""
@@ -239,6 +245,9 @@ def main():
         thread.start()
     for thread in threads:
         thread.join()
+    if recorder.answers == 0:
+        print(NO_ANSWERS)
+        sys.exit(f"no operation was answered by {', '.join(options.nodes)}: there is nothing to judge")
     if options.settle is not None:
         read_everything(options, recorder, keys)
     print(", ".join(f"{outcome}: {n}" for outcome, n in sorted(recorder.outcomes.items())), file=sys.stderr)

@@ -122,7 +122,7 @@ def contract(tally):
 
 
 def group(tally):
-    if build(tally, "asan", ["all", "unit"]):
+    if build(tally, "asan", ["all", "unit"]) and build(tally, "release", ["check_history"]):
         count(tally, "group", [sys.executable, "tests/group/run.py"])
 
 

@@ -168,7 +168,11 @@ class Raw:
         if receive_bytes is not None:  # must be set before connect to limit the window
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(timeout_s)
-        self.socket.connect(split_address(address))
+        try:
+            self.socket.connect(split_address(address))
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
 
