@@ -140,33 +140,59 @@ static void all_keys_move_and_nothing_else_changes(void) {
     end(&net);
 }
 
-/* Much has to come before the last slot, and goes there by a pull that is under way. */
-static void what_somebody_waits_to_read_comes_before_the_rest(void) {
-    struct net net = begin_shards(2, 2);
+/* Two nodes, each a shard; all keys are in that of node 1, the one of the last slot is "2". They
+ * are on their way to node 0, and that takes many turns. */
+struct move {
+    struct net net;
+    unsigned keys;
+    struct key last;
+};
+
+static struct move begin_long_move(void) {
+    struct move m = {.net = begin_shards(2, 2)};
     static char large[64 * 1024 + 1];
     memset(large, '1', sizeof large - 1);
-    char key[16], last[16] = "";
     for (int k = 0; k < KEYS; k++) {
-        snprintf(key, sizeof key, "key%d", k);
-        if (!owns(&net, 1, key)) continue;
-        put(&net, 1, key, large, "");
-        if (*last == 0 || shard_slot(slice_of(last)) < shard_slot(slice_of(key)))
-            memcpy(last, key, sizeof key);
+        struct key key;
+        snprintf(key.text, sizeof key.text, "key%d", k);
+        if (!owns(&m.net, 1, key.text)) continue;
+        put(&m.net, 1, key.text, large, "");
+        if (shard_slot(slice_of(m.last.text)) < shard_slot(slice_of(key.text))) m.last = key;
+        m.keys++;
     }
-    put(&net, 1, last, "2", "");
-    propose_shards(&net, 0, 1);
-    const struct replica_stats *stats = node_replica_stats(net.nodes[0]);
+    put(&m.net, 1, m.last.text, "2", "");
+    propose_shards(&m.net, 0, 1);
+    const struct replica_stats *stats = node_replica_stats(m.net.nodes[0]);
     for (int steps = 0; stats->images_taken == 0 && CHECK(steps < 1000); steps++)
-        step(&net);
-    struct result r = submit(&net, 0, OP_GET, last, "", "");
+        step(&m.net);
+    return m;
+}
+
+/* Without letting time pass. */
+static struct result ask_quickly(struct net *net, unsigned i, enum op_kind kind, const char *key) {
+    struct result r = submit(net, i, kind, key, "", "");
     for (int steps = 0; !r.is_answered && CHECK(steps < 1000); steps++) {
-        step(&net);
-        r = take(&net, 0);
+        step(net);
+        r = take(net, i);
     }
+    return r;
+}
+
+static void what_somebody_waits_to_read_comes_before_the_rest(void) {
+    struct move m = begin_long_move();
+    struct result r = ask_quickly(&m.net, 0, OP_GET, m.last.text);
     CHECK_TEXT(slice_of(r.value), "2");
-    CHECK(stats->images_taken < SHARD_SLOTS / 2 / 4);
-    reshard(&net, 0, 1);
-    end(&net);
+    CHECK(node_replica_stats(m.net.nodes[0])->images_taken < SHARD_SLOTS / 2 / 4);
+    reshard(&m.net, 0, 1);
+    end(&m.net);
+}
+
+static void keys_are_counted_when_all_have_come(void) {
+    struct move m = begin_long_move();
+    struct result r = ask_quickly(&m.net, 0, OP_COUNT, "");
+    CHECK(r.status == NODE_FOUND);
+    CHECK_U64(strtoull(r.value, NULL, 10), m.keys);
+    end(&m.net);
 }
 
 /* ---- Writes while the map changes ---- */
@@ -481,6 +507,7 @@ static void what_died_with_all_its_members_begins_anew_when_they_are_struck_off(
 int main(void) {
     RUN(all_keys_move_and_nothing_else_changes);
     RUN(what_somebody_waits_to_read_comes_before_the_rest);
+    RUN(keys_are_counted_when_all_have_come);
     RUN(who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy);
     RUN(a_change_of_group_waits_for_second_copies);
     RUN(residue_stays_until_two_owners_have_it);
