@@ -220,7 +220,7 @@ MUTANTS = [Mutant(*row) for row in (
      "        if (slots_meet(of, &part->slots) && !vclock_has(&part->clock, dot)) return true;\n    }\n"
      "    return false;\n",
      "        if (slots_meet(of, &part->slots) && vclock_has(&part->clock, dot)) return false;\n    }\n"
-     "    return true;\n", 3000),
+     "    return true;\n"),
     ("D is joined before the image is there", "cluster.c",
      "    case WIRE_SLOT: return catchup_on_slot(l, f->body);\n",
      "    case WIRE_SLOT: {\n"
@@ -237,9 +237,9 @@ MUTANTS = [Mutant(*row) for row in (
      "    case WIRE_VERSION: {\n"
      "        struct wire_write w;\n"
      "        if (!wire_read_write(f->body, &w)) return false;\n"
-     "        replica_merge(r, &w, actors_find_id(r->actors, w.dot.actor_id), NULL);\n"
+     "        deliver_merge(r, &w, actors_find_id(r->actors, w.dot.actor_id), NULL);\n"
      "        return true;\n"
-     "    }\n", 1000),
+     "    }\n"),
     ("an image has no tombstones", "catchup.c",
      "        put_version(r, out, &v);\n    wire_put_slot_end",
      "        if (!v.is_tombstone) put_version(r, out, &v);\n    wire_put_slot_end"),
@@ -316,10 +316,9 @@ MUTANTS = [Mutant(*row) for row in (
     ("D of one slot advances, not of the others", "part.c",
      "        if (!next || !slots_within(&p->slots, of)) continue;\n",
      "        if (!next || i != ps->of_slot[slot]) continue;\n"),
-
     ("waived though another holds it back", "catchup.c",
      "    if (r->held.count > 0) put_held(r, w);\n",
-     "", 3000),
+     ""),
     # ---- Who is up: peer.c, cluster.c ----
     ("views are not mutual", "peer.c",
      "(p->state == PEER_UP && p->row.is_heard && p->row.hears_me)",
