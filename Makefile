@@ -27,7 +27,7 @@ COMPILE  := $(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -MMD -MP $(CFLAGS)
 # Core: pure, no socket, clock, file or random source. Shell: what touches the machine.
 CORE    := bytes hash utf8 json http address vclock metadata notes frame shard store wire part maps row link peer \
            kept under_way replica deliver broadcast handover catchup cluster change wire_op forward guests parked \
-           pairs node listing metrics api
+           pairs serve node listing metrics api
 EDGE    := log sock reactor listener resolve links server config startup
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 

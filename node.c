@@ -2,17 +2,16 @@
  *
  * The way of an operation:
  *
- *   node_submit, on_op -> attempt -> send_on    its slot is elsewhere: forward.c has it from there
- *                                 -> covers     is all that the client has seen here?
- *                                 -> serve
+ *   node_submit, on_op -> attempt -> send_on        its slot is elsewhere: forward.c has it from
+ * there
+ *                                 -> attempt_here   is all that the client has seen here? serve.c
  *                      -> park    if it cannot be done now; take_parked attempts it again
  *
  * What can go wrong on the way: a dependency that is not here (parked, then refused by name),
- * nobody to send it on to (the same), no memory (refused; the write has then taken no number, so no
- * gap in the actor's dots).
+ * nobody to send it on to (the same), no memory (refused).
  *
- * Where the group has other members, a write is only begun here; replica.c has the rest of its way,
- * and take_write() picks it up when it is delivered.
+ * Where the group has other members, a write is only begun here; broadcast.c has the rest of its
+ * way, and take_write() picks it up when it is delivered.
  *
  * An operation that another node has sent on to this one goes the same way as a client's, as a
  * *guest*; but its answer is not the shell's to take. It goes out at the end of the turn.
@@ -23,7 +22,7 @@
 #include <stdlib.h>
 
 #include "guests.h"
-#include "pairs.h"
+#include "serve.h"
 
 #define LANE_HERE 1 /* writes that this node serves; the lanes of others are their boots */
 
@@ -35,11 +34,11 @@ struct done {
 struct node {
     struct cluster cluster;
     struct replica *replica; /* the cluster's */
+    struct serve serve;
     struct forward forward;
     struct guests guests;
-    uint64_t memory_bytes_max;
     uint32_t park_ms, peer_port_offset;
-    uint64_t now_ms, wall_ms; /* as the shell last said */
+    uint64_t now_ms; /* as the shell last said */
 
     struct parking parking;
     struct done done[2];        /* of clients, of guests */
@@ -49,12 +48,8 @@ struct node {
     struct change *changes; /* that wait until they are so */
     uint32_t change_count;
 
-    struct claim claim;    /* of the operation in hand, if it waited or came from another node */
-    struct buffer missing; /* unmet dependencies of the operation in hand */
-    struct buffer value;   /* of its answer, if it is not in the store */
-    struct buffer text;    /* metadata of an answer to another node */
-    bool memory_noted;     /* the limit was reached, and that was noted */
-    struct buffer deps;    /* a version's packed dependencies while it is put */
+    struct claim claim; /* of the operation in hand, if it waited or came from another node */
+    struct buffer text; /* metadata of an answer to another node */
     struct node_stats stats;
 };
 
@@ -80,15 +75,15 @@ struct node *node_create(const struct node_config *config, uint64_t now_ms, uint
     cluster_init(&n->cluster, &cluster, now_ms);
     n->cluster.on_operation = on_operation;
     n->replica = &n->cluster.replica;
+    serve_init(&n->serve, &n->cluster, config->memory_bytes_max);
     forward_init(&n->forward, &n->cluster, config->forward_ms, config->park_ms);
     parking_init(&n->parking);
     for (int i = 0; i < 2; i++)
         n->done[i].end = &n->done[i].first;
-    n->memory_bytes_max = config->memory_bytes_max;
     n->park_ms = config->park_ms;
     n->peer_port_offset = config->peer_port_offset;
     n->now_ms = now_ms;
-    n->wall_ms = wall_ms;
+    n->serve.wall_ms = wall_ms;
     return n;
 }
 
@@ -108,14 +103,12 @@ void node_free(struct node *n) {
     while (n->changes != NULL)
         end_change(n, &n->changes);
     if (n->answered != NULL) under_way_free(n->answered);
+    serve_free(&n->serve);
     forward_free(&n->forward);
     guests_free(&n->guests);
     cluster_free(&n->cluster);
     claim_free(&n->claim);
-    buffer_free(&n->missing);
-    buffer_free(&n->value);
     buffer_free(&n->text);
-    buffer_free(&n->deps);
     free(n);
 }
 
@@ -125,7 +118,7 @@ struct slice node_take_notes(struct node *n) {
 
 void node_set_time(struct node *n, uint64_t now_ms, uint64_t wall_ms) {
     n->now_ms = now_ms;
-    n->wall_ms = wall_ms;
+    n->serve.wall_ms = wall_ms;
     cluster_set_time(&n->cluster, now_ms);
     forward_set_time(&n->forward, now_ms);
 }
@@ -197,169 +190,26 @@ bool node_take_order(struct node *n, struct link_order *order) {
 /* ---- What an operation depends on ---- */
 
 void node_read_claim(const struct node *n, struct claim *c, struct json_reader *r) {
-    claim_read(c, r, n->cluster.actors, hlc_latest_acceptable(n->replica->hlc, n->wall_ms));
-}
-
-/* True when everything that the claim names and that concerns the slot is here, or proven lost;
- * otherwise what is missing stands in n->missing. Entries of groups that have not got the slot are
- * never waited for. */
-static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
-    n->missing.len = 0;
-    buffer_put(&n->missing, buffer_slice(&c->unknown));
-    for (uint32_t i = 0; i < c->metadata.maps_len; i++) {
-        if (!cluster_knows_map(&n->cluster, c->metadata.maps[i])) {
-            metadata_put_missing_map(&n->missing, c->metadata.maps[i]);
-        }
-    }
-    for (uint32_t i = 0; i < c->metadata.clock.len; i++) {
-        struct dot dot = c->metadata.clock.dots[i];
-        const struct vclock *here = parts_clock(&n->replica->parts, slot); /* a waiver moves it */
-        const struct slots *of = replica_slots_of(n->replica, dot.actor);
-        if (vclock_has(here, dot) || (of != NULL && !slots_has(of, slot))) continue;
-        if (of != NULL && catchup_waive(n->replica, dot, slot)) continue;
-        metadata_put_missing(&n->missing, actors_get(n->cluster.actors, dot.actor)->label, dot.n);
-    }
-    return n->missing.len == 0;
-}
-
-/* ---- Serving ---- */
-
-/* What the functions below work on: one operation at its place in the store. */
-struct serving {
-    const struct op *op;
-    const struct errand *errand;
-    const struct parked *parked; /* it is; or NULL */
-    enum parked_for waits_for;   /* if it cannot be done now */
-    struct metadata *seen;       /* by the client */
-    struct store_place place;
-    struct version old; /* what stands under the key */
-    bool known;         /* if anything does */
-};
-
-static enum node_status serve_get(const struct serving *g, struct answer *a) {
-    if (!g->known) return NODE_NO_KEY;
-    replica_observe(g->seen, &g->old);
-    if (g->old.is_tombstone) return NODE_NO_KEY;
-    a->value = g->old.value;
-    return NODE_FOUND;
-}
-
-/* A stamp greater than the clock, than what the client has seen and than what it replaces. */
-static uint64_t next_hlc(const struct node *n, const struct serving *g) {
-    uint64_t seen = hlc_max(n->replica->hlc, hlc_of_wall(n->wall_ms));
-    seen = hlc_max(seen, g->seen->time);
-    return (g->known ? hlc_max(seen, g->old.hlc) : seen) + 1;
-}
-
-static bool exceeds_memory(struct node *n, const struct version *v, const struct version *old) {
-    if (n->memory_bytes_max == 0 || v->is_tombstone) return false;
-    int64_t growth = store_growth(v, old);
-    if (growth <= 0) return false;
-    bool exceeds = store_bytes(n->cluster.store) + (uint64_t)growth > n->memory_bytes_max;
-    if (exceeds && !n->memory_noted) {
-        notes_put(&n->cluster.notes, "store: the memory limit is reached", NULL);
-    }
-    n->memory_noted = exceeds;
-    return exceeds;
-}
-
-/* The only member of its group delivers as it stamps. What it replaces goes with that: so the
- * client is told of it before. */
-static enum node_status write_alone(struct node *n, const struct serving *g,
-                                    const struct version *v, enum node_status done) {
-    if (g->known) replica_observe(g->seen, &g->old);
-    if (!broadcast_write_alone(n->replica, g->place, v)) return NODE_MEMORY_LIMIT;
-    replica_observe(g->seen, v);
-    return done;
-}
-
-/* A value, or a tombstone; `done` is the answer if it is delivered at once. */
-static enum node_status write_version(struct node *n, const struct serving *g, bool is_tombstone,
-                                      enum node_status done) {
-    struct replica *r = n->replica;
-    n->deps.len = 0;
-    metadata_pack(&n->deps, g->seen, replica_actor(r));
-    struct version v = {
-        .dot = {replica_actor(r), r->assigned + 1},
-        .hlc = next_hlc(n, g),
-        .is_tombstone = is_tombstone,
-        .key = g->op->key,
-        .value = is_tombstone ? (struct slice){0} : g->op->value,
-        .deps = buffer_slice(&n->deps),
-    };
-    if (exceeds_memory(n, &v, g->known ? &g->old : NULL)) return NODE_MEMORY_LIMIT;
-    bool lone = r->mate_count == 0 && r->under_way == NULL; /* that of a former member goes first */
-    if (lone) return write_alone(n, g, &v, done);
-    broadcast_begin_write(r, g->errand->token, &v, g->seen);
-    return NODE_BEGUN;
-}
-
-static enum node_status serve_put(struct node *n, const struct serving *g) {
-    bool replaces = g->known && !g->old.is_tombstone;
-    return write_version(n, g, false, replaces ? NODE_REPLACED : NODE_CREATED);
-}
-
-static enum node_status serve_delete(struct node *n, const struct serving *g) {
-    if (!g->known) return NODE_NO_KEY;
-    if (g->old.is_tombstone) {
-        replica_observe(g->seen, &g->old);
-        return NODE_NO_KEY;
-    }
-    return write_version(n, g, true, NODE_DELETED);
-}
-
-static enum node_status serve_count(struct node *n, struct answer *a) {
-    uint64_t keys = 0;
-    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
-        if (node_owns_slot(n, slot)) keys += store_slot_live(n->cluster.store, slot);
-    }
-    n->value.len = 0;
-    buffer_put_u64(&n->value, keys);
-    a->value = buffer_slice(&n->value);
-    return NODE_FOUND;
-}
-
-static enum node_status serve_list(struct node *n, const struct serving *g, struct answer *a) {
-    struct pairs_query q;
-    struct slots owned = {0};
-    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++) {
-        if (node_may_read_slot(n, slot)) slots_add(&owned, slot);
-    }
-    if (!pairs_read_query(g->op->value, &q)) return NODE_CANNOT_FORWARD; /* of another version */
-    q.slot = g->place.slot;
-    q.after = g->op->key;
-    n->value.len = 0;
-    pairs_put_chunk(&n->value, n->cluster.store, &owned, &q);
-    a->value = buffer_slice(&n->value);
-    return NODE_FOUND;
-}
-
-static enum node_status serve(struct node *n, const struct serving *g, struct answer *a) {
-    switch (g->op->kind) {
-    case OP_GET: return serve_get(g, a);
-    case OP_PUT: return serve_put(n, g);
-    case OP_DELETE: return serve_delete(n, g);
-    case OP_COUNT: return serve_count(n, a);
-    case OP_LIST: return serve_list(n, g, a);
-    case OP_KINDS: break;
-    }
-    assert(false && "an operation of no kind");
-    return NODE_NO_KEY;
+    claim_read(c, r, n->cluster.actors, hlc_latest_acceptable(n->replica->hlc, n->serve.wall_ms));
 }
 
 /* ---- Attempts ---- */
 
-/* It is this node's, and this node is ready. */
-static bool serves_slot(const struct node *n, uint32_t slot) {
-    return node_owns_slot(n, slot) && n->cluster.maps.is_decided && replica_serves(n->replica);
-}
+/* An operation that is attempted. */
+struct attempt {
+    const struct op *op;
+    const struct errand *errand;
+    const struct parked *parked; /* it is; or NULL */
+    enum parked_for waits_for;   /* if it cannot be done now */
+    struct store_place place;
+};
 
 /* Another shard has the slot, or this node is not ready. */
-static bool send_on(struct node *n, struct serving *g, struct answer *a) {
-    bool own = node_owns_slot(n, g->place.slot);
-    if (g->errand->hops == 0) return !own; /* maps differ too much: "cannot" is the answer */
-    g->waits_for = PARKED_FOR_OWNER;
-    a->lane = forward_send(&n->forward, g->errand, g->op, g->place.slot);
+static bool send_on(struct node *n, struct attempt *t, struct answer *a) {
+    bool own = node_owns_slot(n, t->place.slot);
+    if (t->errand->hops == 0) return !own; /* maps differ too much: "cannot" is the answer */
+    t->waits_for = PARKED_FOR_OWNER;
+    a->lane = forward_send(&n->forward, t->errand, t->op, t->place.slot);
     if (a->lane == 0) return false;
     a->status = NODE_SENT_ON;
     return true;
@@ -373,62 +223,55 @@ static bool lacks_room(const struct node *n, const struct errand *e) {
     return asker != NULL && asker->to != NULL && link_unsent_bytes(asker->to) > FORWARD_OUTPUT_MAX;
 }
 
-static bool lacks_turn(const struct node *n, const struct serving *g) {
-    return op_is_write(g->op->kind) && parking_has_stream(&n->parking, g->op->stream, g->parked);
+static bool lacks_turn(const struct node *n, const struct attempt *t) {
+    return op_is_write(t->op->kind) && parking_has_stream(&n->parking, t->op->stream, t->parked);
 }
 
-/* What it reads must be here as a whole; a DELETE says whether there was anything. And a node that
- * is about to change its group begins no writes. */
-static bool may_serve(const struct node *n, const struct serving *g) {
-    const struct replica *r = n->replica;
-    bool writes = op_is_write(g->op->kind), reads = g->op->kind != OP_PUT;
-    if (writes && cluster_is_leaving(&n->cluster)) return false;
-    if (g->op->kind == OP_COUNT) return r->settled || handover_is_complete(r);
-    return !reads || handover_may_read(r, g->place.slot);
+/* Tries to serve it here. */
+static bool attempt_here(struct node *n, struct attempt *t, struct answer *a) {
+    const struct op *op = t->op;
+    if (!serve_covers(&n->serve, op->claim, t->place.slot)) {
+        n->replica->pull_wanted = true;
+        a->status = NODE_NOT_YET;
+        a->missing = buffer_slice(&n->serve.missing);
+        return false;
+    }
+    if (!serve_may_begin(&n->serve, op->kind, t->place.slot)) {
+        catchup_hurry(n->replica, t->place.slot);
+        return false;
+    }
+    if (!op_is_write(op->kind) && lacks_room(n, t->errand)) {
+        t->waits_for = PARKED_FOR_ROOM;
+        return false;
+    }
+    a->status = serve_operation(&n->serve, op, t->errand->token, t->place, a);
+    if (a->status == NODE_MEMORY_LIMIT) return true; /* it goes back with what it came with */
+    if (op_has_key(op->kind)) a->metadata = &op->claim->metadata;
+    if (a->status != NODE_BEGUN) cluster_prune(&n->cluster, &op->claim->metadata);
+    return true;
 }
 
-/* Tries to serve, here or elsewhere. False: it cannot be done now; *a is the answer if it waits in
- * vain. */
-static bool attempt(struct node *n, struct serving *g, struct answer *a) {
-    const struct op *op = g->op;
-    g->place.slot = op->slot;
-    if (op_has_key(op->kind)) g->place = store_locate(n->cluster.store, op->key);
-    g->seen = &op->claim->metadata;
-    g->waits_for = PARKED_FOR_PROGRESS;
+/* Here or elsewhere. False: it cannot be done now; *a is the answer if it waits in vain. */
+static bool attempt(struct node *n, struct attempt *t, struct answer *a) {
+    const struct op *op = t->op;
+    t->place.slot = op->slot;
+    if (op_has_key(op->kind)) t->place = store_locate(n->cluster.store, op->key);
+    t->waits_for = PARKED_FOR_PROGRESS;
     *a = (struct answer){
         .kind = op->kind,
         .status = NODE_CANNOT_FORWARD,
         .lane = LANE_HERE,
+        .shard = n->cluster.maps.map->shard_of_slot[t->place.slot],
+        .slot = t->place.slot,
         .metadata_text = op->claim->text,
     };
-    a->slot = g->place.slot;
-    a->shard = n->cluster.maps.map->shard_of_slot[g->place.slot];
     if (!n->cluster.maps.is_decided) return false;
-    if (lacks_turn(n, g)) {
-        g->waits_for = PARKED_FOR_TURN;
+    if (lacks_turn(n, t)) {
+        t->waits_for = PARKED_FOR_TURN;
         return false;
     }
-    if (!serves_slot(n, g->place.slot)) return send_on(n, g, a);
-    if (!covers(n, op->claim, g->place.slot)) {
-        n->replica->pull_wanted = true;
-        a->status = NODE_NOT_YET;
-        a->missing = buffer_slice(&n->missing);
-        return false;
-    }
-    if (!may_serve(n, g)) {
-        catchup_hurry(n->replica, g->place.slot);
-        return false;
-    }
-    if (!op_is_write(op->kind) && lacks_room(n, g->errand)) {
-        g->waits_for = PARKED_FOR_ROOM;
-        return false;
-    }
-    if (op_has_key(op->kind)) g->known = store_find(n->cluster.store, g->place, op->key, &g->old);
-    a->status = serve(n, g, a);
-    if (a->status == NODE_MEMORY_LIMIT) return true; /* it goes back with what it came with */
-    if (op_has_key(op->kind)) a->metadata = g->seen;
-    if (a->status != NODE_BEGUN) cluster_prune(&n->cluster, g->seen);
-    return true;
+    bool here = serve_is_ready(&n->serve, t->place.slot);
+    return here ? attempt_here(n, t, a) : send_on(n, t, a);
 }
 
 /* Reads the metadata of an operation that is not a client's just now into n->claim. Its time was
@@ -448,21 +291,21 @@ static bool attempt_again(struct node *n, struct parked *p, struct answer *a) {
     (void)good;
     p->op.claim = &n->claim;
     p->tried_at = n->replica->progress;
-    struct serving g = {.op = &p->op, .errand = &p->errand, .parked = p};
-    bool done = attempt(n, &g, a);
-    p->what = g.waits_for;
+    struct attempt t = {.op = &p->op, .errand = &p->errand, .parked = p};
+    bool done = attempt(n, &t, a);
+    p->what = t.waits_for;
     return done;
 }
 
 /* ---- Parking ---- */
 
 /* False: too many wait already. */
-static bool park(struct node *n, const struct serving *g) {
-    struct parked *p = n->park_ms == 0 ? NULL : parking_add(&n->parking, g->errand, g->op);
+static bool park(struct node *n, const struct attempt *t) {
+    struct parked *p = n->park_ms == 0 ? NULL : parking_add(&n->parking, t->errand, t->op);
     if (p == NULL) return false;
-    p->op.slot = g->place.slot;
-    p->what = g->waits_for;
-    p->deadline_ms = earlier(n->now_ms + n->park_ms, g->errand->deadline_ms);
+    p->op.slot = t->place.slot;
+    p->what = t->waits_for;
+    p->deadline_ms = earlier(n->now_ms + n->park_ms, t->errand->deadline_ms);
     p->tried_at = n->replica->progress;
     return true;
 }
@@ -488,9 +331,9 @@ static void count_answer(struct node *n, uint64_t token, const struct answer *a)
 
 static enum node_taken begin(struct node *n, const struct errand *errand, const struct op *op,
                              struct answer *answer) {
-    struct serving g = {.op = op, .errand = errand};
-    bool done = attempt(n, &g, answer);
-    if (!done && park(n, &g)) return NODE_PARKED;
+    struct attempt t = {.op = op, .errand = errand};
+    bool done = attempt(n, &t, answer);
+    if (!done && park(n, &t)) return NODE_PARKED;
     if (answer->status == NODE_BEGUN) return NODE_UNDER_WAY;
     if (answer->status == NODE_SENT_ON) return op_is_write(op->kind) ? NODE_UNDER_WAY : NODE_PARKED;
     count_answer(n, errand->token, answer);
@@ -616,7 +459,7 @@ void node_cancel(struct node *n, uint64_t token) {
 }
 
 uint64_t node_lane(struct node *n, uint32_t slot) {
-    return node_owns_slot(n, slot) ? LANE_HERE : forward_lane(&n->forward, slot);
+    return serve_is_ready(&n->serve, slot) ? LANE_HERE : forward_lane(&n->forward, slot);
 }
 
 /* ---- Operations of other nodes ---- */
@@ -734,11 +577,11 @@ uint32_t node_shard(const struct node *n) {
 }
 
 bool node_owns_slot(const struct node *n, uint32_t slot) {
-    return n->cluster.maps.map->shard_of_slot[slot] == n->cluster.shard;
+    return serve_owns(&n->serve, slot);
 }
 
 bool node_may_read_slot(const struct node *n, uint32_t slot) {
-    return serves_slot(n, slot) && handover_may_read(n->replica, slot);
+    return serve_may_read(&n->serve, slot);
 }
 
 /* ---- Changes of the map ---- */
