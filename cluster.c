@@ -13,6 +13,7 @@
 #include "cluster.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- Maps ---- */
@@ -78,13 +79,23 @@ bool cluster_is_leaving(const struct cluster *c) {
     return c->maps.next != NULL && group_in(c, c->maps.next) != c->replica.group;
 }
 
+static void note_map(struct cluster *c) {
+    char text[96], id[SHARD_ID_BYTES] = "";
+    const struct map *m = c->maps.map;
+    bool any = c->shard != SHARD_NONE;
+    if (any) shard_id_text(c->shard, id);
+    snprintf(text, sizeof text, "map: epoch %u, %u shards, this node %s%s", m->epoch,
+             m->shard_count, any ? "in " : "stands by", id);
+    notes_put(&c->notes, text, NULL);
+}
+
 /* A change of group waits for the writes under way: their second copies are with the old members,
  * and an actor writes for one group only. */
 static void try_adopt(struct cluster *c) {
     if (c->maps.next == NULL) return;
     if (cluster_is_leaving(c) && c->replica.under_way != NULL) return;
     adopt(c, c->maps.next);
-    notes_put(&c->notes, "map: adopted a later one", NULL);
+    note_map(c);
 }
 
 /* What is full stays full until this process ends, and peers go on offering more. */

@@ -28,6 +28,8 @@
  */
 #include "handover.h"
 
+#include <stdio.h>
+
 /* ---- Maps ---- */
 
 static bool has_member(const struct map *m, uint32_t shard, const struct address *node) {
@@ -57,6 +59,7 @@ void handover_adopt(struct replica *r, const struct map *before) {
         const struct map *m = r->maps->list[i];
         if (maps_is_past(r->maps, m) && map_less(before, m)) demote(r, m);
     }
+    if (before != NULL) r->move_noted_ms = r->peers->now_ms;
 }
 
 /* ---- Base ---- */
@@ -304,6 +307,27 @@ struct handover_progress handover_progress(const struct replica *r) {
     return progress;
 }
 
+/* So that whoever reads the log sees a long move move. */
+static void note_move(struct replica *r) {
+    char text[96];
+    uint32_t to_come = 0, to_go = 0;
+    if (r->move_noted_ms == 0 || r->peers->now_ms < r->move_noted_ms + HANDOVER_NOTE_MS) return;
+    for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
+        bool mine = slots_has(&r->slots, s);
+        to_come += mine && !is_complete(r, s);
+        to_go += !mine && parts_clock(&r->parts, s) != NULL;
+    }
+    snprintf(text, sizeof text, "move: %u slots are still to come, %u to be let go", to_come,
+             to_go);
+    notes_put(r->notes, text, NULL);
+    r->move_noted_ms = r->peers->now_ms;
+}
+
+static void note_end_of_move(struct replica *r) {
+    if (r->move_noted_ms != 0) notes_put(r->notes, "move: all slots have come and gone", NULL);
+    r->move_noted_ms = 0;
+}
+
 /* ---- Judging ---- */
 
 void handover_judge(struct replica *r) {
@@ -318,6 +342,7 @@ void handover_judge(struct replica *r) {
     bool settled = !r->has_residue && handover_is_complete(r);
     if (settled != r->settled) r->peers->rows_due = true;
     r->settled = settled;
+    if (settled) note_end_of_move(r);
     r->progress++;
 }
 
@@ -327,4 +352,5 @@ void handover_tick(struct replica *r) {
     if (r->synced) begin_void_anew(r);
     drop_residue(r);
     handover_judge(r);
+    note_move(r);
 }

@@ -11,6 +11,8 @@
 
 #include "replica.h"
 
+#define HANDOVER_NOTE_MS 1000 /* how often a move that goes on is noted */
+
 /* A map has been learned, before it is adopted, if it is. */
 void handover_learn(struct replica *r, const struct map *m);
 /* This node lives by r->maps->map now, and lived by `before` until then (NULL: by none). */

@@ -64,7 +64,8 @@ struct replica {
     bool holds;   /* the group's state of all its slots is here as a whole: with synced, serves */
     bool settled; /* the base of all its slots is complete, and it has no others */
     bool has_residue;
-    bool base_moved; /* since holds and settled were judged */
+    bool base_moved;        /* since holds and settled were judged */
+    uint64_t move_noted_ms; /* when it was last noted how far a move is; 0: there is none */
     struct peer *pull_from;
     uint32_t pull_turn; /* whom to ask for what nobody shows */
     uint64_t pull_until_ms;

@@ -187,6 +187,25 @@ static void what_somebody_waits_to_read_comes_before_the_rest(void) {
     end(&m.net);
 }
 
+static bool has_noted(struct net *net, unsigned i, const char *line) {
+    struct slice notes = node_take_notes(net->nodes[i]);
+    return memmem(notes.at, notes.len, line, strlen(line)) != NULL;
+}
+
+static void the_log_says_how_far_a_move_is_and_when_it_is_over(void) {
+    struct move m = begin_long_move();
+    CHECK(has_noted(&m.net, 0, "map: epoch 2, 1 shards, this node in s0\n"));
+    for (int i = 0; i < 4; i++) {
+        m.net.now_ms += HANDOVER_NOTE_MS / 4;
+        step(&m.net);
+    }
+    CHECK(has_noted(&m.net, 0, " slots are still to come, 0 to be let go\n"));
+    reshard(&m.net, 0, 1);
+    CHECK(has_noted(&m.net, 0, "move: all slots have come and gone\n"));
+    CHECK(has_noted(&m.net, 1, "move: all slots have come and gone\n"));
+    end(&m.net);
+}
+
 static void keys_are_counted_when_all_have_come(void) {
     struct move m = begin_long_move();
     struct result r = ask_quickly(&m.net, 0, OP_COUNT, "");
@@ -508,6 +527,7 @@ int main(void) {
     RUN(all_keys_move_and_nothing_else_changes);
     RUN(what_somebody_waits_to_read_comes_before_the_rest);
     RUN(keys_are_counted_when_all_have_come);
+    RUN(the_log_says_how_far_a_move_is_and_when_it_is_over);
     RUN(who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy);
     RUN(a_change_of_group_waits_for_second_copies);
     RUN(residue_stays_until_two_owners_have_it);
