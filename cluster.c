@@ -89,6 +89,23 @@ static void note_map(struct cluster *c) {
     notes_put(&c->notes, text, NULL);
 }
 
+/* See PRUNE. */
+static bool asks_for_maps(const struct cluster *c, const struct peer *p) {
+    return !c->replica.provisional || p->is_met;
+}
+
+/* Somebody in view knows a map that this node has asked for. */
+static bool awaits_maps(const struct cluster *c) {
+    for (uint32_t i = 0; i < c->peers.count && c->maps.count < MAPS_MAX; i++) {
+        const struct peer *p = c->peers.list[i];
+        if (!peer_in_view(p) || !asks_for_maps(c, p)) continue;
+        for (uint32_t k = 0; k < p->row.map_count; k++) {
+            if (maps_find(&c->maps, p->row.maps[k]) == NULL) return true;
+        }
+    }
+    return false;
+}
+
 /* A change of group waits for the writes under way: their second copies are with the old members,
  * and an actor writes for one group only. */
 static void try_adopt(struct cluster *c) {
@@ -96,6 +113,12 @@ static void try_adopt(struct cluster *c) {
     if (cluster_is_leaving(c) && c->replica.under_way != NULL) return;
     adopt(c, c->maps.next);
     note_map(c);
+}
+
+/* One that was heard of waits until those are known that came before it: by one of them this node
+ * may have lost its base. */
+static void try_adopt_heard(struct cluster *c) {
+    if (!awaits_maps(c)) try_adopt(c);
 }
 
 /* What is full stays full until this process ends, and peers go on offering more. */
@@ -126,7 +149,6 @@ static void learn_map(struct cluster *c, struct map *m) {
     c->replica.progress++; /* somebody may wait for it */
     if (!map_less(ms->next != NULL ? ms->next : ms->map, m)) return;
     ms->next = m;
-    try_adopt(c);
 }
 
 static bool nobody_has_a_map(const struct cluster *c) {
@@ -178,12 +200,18 @@ bool cluster_may_propose(const struct cluster *c) {
     return cluster_has_a_say(c) && c->maps.next == NULL && c->replica.synced;
 }
 
+/* What this node makes itself it lives by at once. Takes m. */
+static void take_proposed(struct cluster *c, struct map *m) {
+    learn_map(c, m);
+    try_adopt(c);
+}
+
 /* On top of one that waits to be adopted, if there is one: it would take the place of this. */
 static void propose(struct cluster *c, struct map_change *change) {
     change->live_count = cluster_live_count(c);
     change->proposer = &c->peers.self;
     change->nonce = c->random64();
-    learn_map(c, map_derive(latest_map(c), change));
+    take_proposed(c, map_derive(latest_map(c), change));
 }
 
 /* Nodes that live by an automatic map without being in it join by themselves. */
@@ -248,7 +276,7 @@ uint64_t cluster_propose_reshard(struct cluster *c, uint32_t shard_count) {
     if (nothing_moves)
         map_free(m);
     else
-        learn_map(c, m);
+        take_proposed(c, m);
     return id;
 }
 
@@ -451,7 +479,7 @@ static bool on_row(struct cluster *c, struct peer *p, struct slice body) {
     bool was_in_view = peer_in_view(p);
     if (!catchup_on_row(&c->replica, p, body)) return false;
     peers_on_row(&c->peers, p);
-    if (!c->replica.provisional || p->is_met) ask_for_maps(c, p); /* see PRUNE */
+    if (asks_for_maps(c, p)) ask_for_maps(c, p);
     if (!c->maps.is_decided && p->row.map_id == c->maps.map->id) adopt(c, c->maps.map);
     if (was_in_view != peer_in_view(p)) c->peers.rows_due = true;
     return true;
@@ -471,6 +499,7 @@ static bool on_map(struct cluster *c, struct slice body) {
     struct map *m = map_decode(body);
     if (m == NULL) return false;
     learn_map(c, m);
+    try_adopt_heard(c);
     return true;
 }
 
@@ -581,7 +610,7 @@ void cluster_set_time(struct cluster *c, uint64_t now_ms) {
     broadcast_tick(&c->replica);
     catchup_tick(&c->replica);
     propose_maps(c);
-    try_adopt(c);
+    try_adopt_heard(c);
 }
 
 void cluster_end_turn(struct cluster *c) {
