@@ -555,11 +555,28 @@ static bool makes_no_more(const struct replica *r, uint32_t actor) {
     return actors_get(r->actors, actor)->is_over || has_left(r, actor);
 }
 
+static bool knows_all_maps(const struct replica *r) {
+    for (uint32_t i = 0; i < r->other_count; i++) {
+        const struct row *row = &r->others[i]->row;
+        for (uint32_t k = 0; k < row->map_count; k++) {
+            if (maps_find(r->maps, row->maps[k]) == NULL) return false;
+        }
+    }
+    return true;
+}
+
+/* The slots that the actor has written to; of a map that died with all who knew it, any may be.
+ * NULL: somebody may still tell. */
+static const struct slots *slots_concerned(const struct replica *r, uint32_t actor) {
+    const struct slots *of = replica_slots_of(r, actor);
+    return of == NULL && knows_all_maps(r) ? &r->slots : of;
+}
+
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     if (!makes_no_more(r, dot.actor) || !is_quorate(r)) return false;
-    if (!nobody_has(r, dot, slot)) return false;
+    const struct slots *of = slots_concerned(r, dot.actor);
+    if (of == NULL || !nobody_has(r, dot, slot)) return false;
     struct vclock lost = {&dot, 1, 1};
-    const struct slots *of = replica_slots_of(r, dot.actor);
     for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
         bool mine = slots_has(&r->slots, s);
         if (mine && nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost, NULL);

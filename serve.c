@@ -64,7 +64,7 @@ bool serve_covers(struct serve *s, const struct claim *c, uint32_t slot) {
         const struct vclock *here = parts_clock(&r->parts, slot); /* a waiver moves it */
         const struct slots *of = replica_slots_of(r, dot.actor);
         if (vclock_has(here, dot) || (of != NULL && !slots_has(of, slot))) continue;
-        if (of != NULL && catchup_waive(r, dot, slot)) continue;
+        if (catchup_waive(r, dot, slot)) continue;
         metadata_put_missing(&s->missing, actors_get(as, dot.actor)->label, dot.n);
     }
     return s->missing.len == 0;

@@ -380,6 +380,44 @@ static void pass_synced(struct far *f, uint64_t ms) {
     }
 }
 
+/* The process before it wrote that for a group that nobody here knows. */
+static void introduce_forgotten(struct far *f) {
+    struct buffer frame = {0};
+    struct wire_actor m = {0x99, BOOT + 1, 0x4242, f->address};
+    wire_put_actor(&frame, &m);
+    CHECK(send_frame(f, f->in, &frame));
+}
+
+static enum node_status get_after(struct far *f, const char *metadata) {
+    struct claim claim = {0};
+    struct answer a = {0};
+    struct op op = {.kind = OP_GET, .key = SLICE("k"), .claim = &claim};
+    uint64_t token;
+    claim_clear(&claim);
+    struct json_reader r = json_reader_of(slice_of(metadata));
+    node_read_claim(f->n, &claim, &r);
+    CHECK(claim.form == CLAIM_GOOD);
+    if (node_submit(f->n, 1, &op, &a) == NODE_PARKED) {
+        pass_synced(f, 1000);
+        CHECK(node_take_answer(f->n, &token, &a));
+    }
+    claim_free(&claim);
+    return a.status;
+}
+
+static void what_was_written_for_a_map_that_everybody_has_forgotten_is_lost(void) {
+    static const char metadata[] = "{\"maps\":[],\"time\":\"0000000000000001\",\"clock\":{"
+                                   "\"10.0.0.2:8090#0000000000000099\":3}}";
+    struct far f = begin_met();
+    introduce_forgotten(&f);
+    pass_synced(&f, 500);
+    CHECK(get_after(&f, metadata) == NODE_NOT_YET); /* it may have what is not its own */
+    tick(&f, PEER_TICK_MS);
+    send_row(&f, WIRE_ROW_HEARS_YOU | WIRE_ROW_SYNCED | WIRE_ROW_SETTLED);
+    CHECK(get_after(&f, metadata) == NODE_NO_KEY);
+    end(&f);
+}
+
 static void who_owes_an_acknowledgement_for_a_second_is_down(void) {
     struct far f = begin_met();
     struct answer a;
@@ -909,6 +947,7 @@ int main(void) {
     RUN(a_second_call_takes_the_place_of_the_first);
     RUN(a_goodbye_is_down_at_once);
     RUN(nonsense_breaks_the_link_and_nothing_else);
+    RUN(what_was_written_for_a_map_that_everybody_has_forgotten_is_lost);
     RUN(who_owes_an_acknowledgement_for_a_second_is_down);
     RUN(who_acknowledges_stays);
     RUN(who_claims_to_have_what_was_never_written_is_not_believed);
