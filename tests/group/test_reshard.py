@@ -9,8 +9,8 @@ from workload import CHECKER, Workload, expect_layout, reshard
 
 KEYS = 10_000
 COUNTS = (3, 2, 1, 3)  # after 2
-ROUNDS = 5 if LONG else 1
-LOAD_S = 8 if LONG else 1.5  # before each reshard, and after it
+ROUNDS = 3 if LONG else 1
+LOAD_S = 4 if LONG else 1.5  # before each reshard, and after it
 RESHARD_S_MAX = 30
 REFUSED_SHARE_MAX = 0.005
 
