@@ -173,6 +173,7 @@ bool broadcast_on_write(struct replica *r, struct peer *from, struct slice frame
     struct dot missing;
     switch (deliver_judge(r, &in, &missing)) {
     case IS_HERE:
+    case IS_ELSEWHERE:
         deliver_advance(r, &in);
         deliver_release(r);
         break;
@@ -187,7 +188,7 @@ bool broadcast_on_write(struct replica *r, struct peer *from, struct slice frame
         break;
     case HAS_DEPS: /* mostly on its way; else the rows show it */
     case IS_UNKNOWN: deliver_hold_back(r, &in, frame); break;
-    case IS_ELSEWHERE: break;
+    case IS_NONSENSE: return false;
     }
     return true;
 }

@@ -5,16 +5,34 @@
  *     have all that it owns, and nothing else;
  *   - a join for the new member to know the map.
  * Should somebody else's greater map take its place with another number of shards, it says so.
+ *
+ * A node that dies meanwhile still has its place in the map. With one owner left, who had its slots
+ * before keep them (see DROP in handover.c), and that could last until it is back. So a reshard
+ * that waits deals anew without it, if the others are enough.
  */
 #include "change.h"
 
 /* ---- Reshard ---- */
 
+/* Some shard has a member that is not in view. */
+static bool somebody_is_absent(const struct cluster *c) {
+    const struct map *m = c->maps.map;
+    for (uint32_t i = 0; i < m->node_count; i++) {
+        const struct peer *p = peers_find(&c->peers, &m->nodes[i]);
+        bool here = p != NULL && peer_in_view(p);
+        if (m->shard_of_node[i] != SHARD_NONE && !here) return true;
+    }
+    return false;
+}
+
 static bool reshard_step(struct cluster *c, struct change *ch, enum node_status *status) {
     const struct maps *ms = &c->maps;
-    if (ch->map_id == 0) {
-        *status = NODE_TOO_FEW_NODES;
-        if (cluster_live_count(c) < CHANGE_SHARD_NODES_MIN * ch->shard_count) return true;
+    bool enough = cluster_live_count(c) >= CHANGE_SHARD_NODES_MIN * ch->shard_count;
+    bool anew = ch->map_id != 0 && enough && ms->map->shard_count == ch->shard_count &&
+                somebody_is_absent(c);
+    *status = NODE_TOO_FEW_NODES;
+    if (ch->map_id == 0 && !enough) return true;
+    if (ch->map_id == 0 || anew) {
         if (!cluster_may_propose(c)) return false;
         ch->map_id = cluster_propose_reshard(c, ch->shard_count);
     }

@@ -48,7 +48,8 @@ enum delivery deliver_judge(const struct replica *r, const struct incoming *in,
     const struct vclock *here = parts_clock(&r->parts, in->slot);
     const struct slots *of = replica_slots_of(r, in->dot.actor);
     if (of == NULL) return IS_UNKNOWN; /* until the map comes */
-    if (here == NULL || !slots_has(of, in->slot)) return IS_ELSEWHERE;
+    if (!slots_has(of, in->slot)) return IS_NONSENSE;
+    if (here == NULL) return IS_ELSEWHERE;
     uint64_t n = vclock_get(here, in->dot.actor);
     if (n >= in->dot.n) return IS_HERE;
     *missing = (struct dot){in->dot.actor, in->dot.n - 1};
@@ -124,7 +125,8 @@ void deliver_hold_back(struct replica *r, const struct incoming *in, struct slic
     r->stats.held_total += held_keep(&r->held, in->dot, in->slot, frame);
 }
 
-/* The write is here already; other slots may have waited for it. */
+/* The write is here already, or is for a slot that others have: slots that are here may have waited
+ * for it. A source whose ring reaches far enough never sends their images. */
 void deliver_advance(struct replica *r, const struct incoming *in) {
     parts_deliver(&r->parts, replica_slots_of(r, in->dot.actor), in->slot, in->dot);
 }
@@ -141,8 +143,8 @@ static bool release_round(struct replica *r) {
             deliver_next(r, &in, NULL);
             ring_keep(&r->ring, held_take(&r->held, i));
             delivered = true;
-        } else if (verdict == IS_HERE || verdict == IS_ELSEWHERE) {
-            if (verdict == IS_HERE) deliver_advance(r, &in);
+        } else if (verdict == IS_HERE || verdict == IS_ELSEWHERE || verdict == IS_NONSENSE) {
+            if (verdict != IS_NONSENSE) deliver_advance(r, &in);
             free(held_take(&r->held, i));
         } else {
             i = held_place(&r->held, (struct dot){in.dot.actor + 1, 0});

@@ -22,6 +22,7 @@ enum delivery {
     HAS_DEPS,     /* something of its group that it depends on is missing */
     IS_UNKNOWN,   /* of a group of a map that is not known yet */
     IS_ELSEWHERE, /* its slot is not here */
+    IS_NONSENSE,  /* its slot is not of its group */
 };
 
 /* False: nonsense, or an actor that was not introduced. */

@@ -271,7 +271,7 @@ void parts_unite(struct parts *ps) {
 
 bool parts_deliver(struct parts *ps, const struct slots *of, uint32_t slot, struct dot dot) {
     bool moved = false;
-    assert(ps->of_slot[slot] != PART_NONE && slots_has(of, slot));
+    assert(slots_has(of, slot));
     split_all(ps, of);
     for (uint32_t i = 0; i < ps->count; i++) {
         struct part *p = &ps->list[i];
