@@ -85,9 +85,9 @@ void parts_found(struct parts *ps, const struct slots *slots, uint64_t group);
 /* It is not complete any more, wherever it was. */
 void parts_demote(struct parts *ps, uint64_t group);
 
-/* A write of a group was delivered in its slot, or is for a slot that is not here: D there is raised
- * to it, and D of every other slot of the group (`of`) that was just before it advances, since the
- * write says nothing about them. True: something has moved. */
+/* A write of a group was delivered in its slot, or is for a slot that is not here: D there is
+ * raised to it, and D of every other slot of the group (`of`) that was just before it advances,
+ * since the write says nothing about them. True: something has moved. */
 bool parts_deliver(struct parts *ps, const struct slots *of, uint32_t slot, struct dot dot);
 
 /* True when the dot is within D of every slot that is in both sets. Asked for every dot of every

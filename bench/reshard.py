@@ -41,7 +41,7 @@ from report import table
 from wire import http_body, http_request, requests_write
 
 NODES = 6
-KEYS = 200_000
+KEYS = 10_000
 RATE = 2000
 SESSIONS = 20 * NODES
 COUNTS = (3, 2, 1, 3)       # after 2
