@@ -254,8 +254,9 @@ struct check_host {
     bool reshards;
     bool sees[HOSTS_MAX]; /* listed, and both had settled */
     uint32_t sees_boot[HOSTS_MAX];
-    uint64_t waived;       /* waivers before this turn */
-    uint32_t due[DUE_MAX]; /* writes answered or served in this turn, for I8 */
+    uint32_t named_under[HOSTS_MAX]; /* the map when it was last asked to list that host */
+    uint64_t waived;                 /* waivers before this turn */
+    uint32_t due[DUE_MAX];           /* writes answered or served in this turn, for I8 */
     uint32_t due_count;
 };
 

@@ -37,6 +37,8 @@ void check_booted(struct sim *s, uint32_t h) {
     *c = (struct check_host){.boot_serial = s->hosts[h].boot_serial, .map = MAP_NONE};
     for (uint32_t k = 0; k < KEYS_MAX; k++)
         c->shows[k] = WRITE_NONE;
+    for (uint32_t o = 0; o < HOSTS_MAX; o++)
+        c->named_under[o] = MAP_NONE;
 }
 
 /* ---- Names ---- */
@@ -429,10 +431,12 @@ static void note_struck(struct sim *s, uint32_t h, uint32_t o) {
     s->check.struck_us[h][o] = s->check.struck_us[o][h] = s->base.now_us;
 }
 
-/* The very process that lives there now. */
+/* The very process that lives there now; unless h was asked to list it, and the map that says so
+ * waits to be adopted. */
 static bool is_struck_off(const struct sim *s, uint32_t h, uint32_t o) {
     uint64_t boot = map_struck_boot(node_map(s->hosts[h].node), &s->hosts[o].address);
-    return boot != 0 && boot == s->hosts[o].boot;
+    bool is_named = s->check.hosts[h].named_under[o] == s->check.hosts[h].map;
+    return boot != 0 && boot == s->hosts[o].boot && !is_named;
 }
 
 /* Who was thrown out is back only after READMIT_MS without a gap. */
@@ -485,6 +489,7 @@ void check_expected(struct sim *s, uint32_t h, uint32_t changes) {
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         if (o == h || s->hosts[o].node == NULL) continue;
         if (lists(s, o, h) == (host->node != NULL) || !request_is_introduced(s, h, o)) continue;
+        if (request_has_struck(s, h, o)) continue;
         if (host->node == NULL && seen_of(s, o)->sees_boot[h] == 0) continue; /* never heard */
         base_violation(&s->base, "VIEW", "n%u %s n%u", o,
                        host->node != NULL ? "does not list, 3 s after its start,"
@@ -503,7 +508,14 @@ static void judge_ready(struct sim *s, uint32_t h) {
     }
 }
 
-/* A reshard is over when everybody has what it owns, which holds as long as nothing else happens.
+/* It has noticed that another process lives there now. */
+static bool knows_process(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct peer *p = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
+    return o == h || p->boot == s->hosts[o].boot;
+}
+
+/* A reshard is over when everybody has what it owns, which holds as long as nothing else happens;
+ * a death that is not noticed yet does not count.
  */
 static void judge_resharded(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
@@ -513,7 +525,7 @@ static void judge_resharded(struct sim *s, uint32_t h) {
     base_say(&s->base, "  n%u: the reshard is over", h);
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         const struct node *n = s->hosts[o].node;
-        if (n == NULL || !lists(s, h, o)) continue;
+        if (n == NULL || !lists(s, h, o) || !knows_process(s, h, o)) continue;
         bool done = seen_of(s, o)->map == c->map && !node_has_residue(n) && node_base_complete(n);
         if (done) continue;
         base_violation(&s->base, "RESHARD", "over, says n%u, and n%u has not all", h, o);
