@@ -280,23 +280,20 @@ MUTANTS = [Mutant(*row) for row in (
      "    r->provisional = false;\n}",
      "}"),
     ("waived though not all have heard all present boots", "catchup.c",
-     "if (!counts || !has_heard_all(r, row)) return false;",
-     "if (!counts) return false;", 3000),
+     "    return stands && has_heard_all(r, row);",
+     "    return stands;", 3000),
+    ("waived without the word of who is in no map", "catchup.c",
+     "        if (is_stranger(r, p) && !counts(r, p)) return false;\n",
+     ""),
+    ("waived though another hears one who is in no map", "catchup.c",
+     "        if (!counts(r, p) || !has_the_same_strangers(r, &p->row)) return false;\n",
+     "        if (!counts(r, p)) return false;\n"),
     ("waived with a majority in view", "catchup.c",
-     "    return clock == NULL || vclock_get(clock, dot.actor) > n ||\n"
-     "           (first_held != 0 && first_held <= dot.n);\n}\n\n"
-     "/* Everybody's word counts: all nodes of the map are here, live by it, have what is theirs and\n"
-     " * nothing else, and have heard one another. */\n"
      "static bool is_quorate(const struct replica *r) {\n",
-     "    return (clock != NULL && vclock_get(clock, dot.actor) > n) ||\n"
-     "           (first_held != 0 && first_held <= dot.n);\n}\n\n"
      "static bool is_quorate(const struct replica *r) {\n"
      "    uint32_t present = 1;\n"
-     "    for (uint32_t i = 0; i < r->other_count; i++) {\n"
-     "        const struct peer *p = r->others[i];\n"
-     "        bool counts = peer_in_view(p) && p->row.synced && p->row.map_id == r->map_id;\n"
-     "        present += counts;\n"
-     "    }\n"
+     "    for (uint32_t i = 0; i < r->other_count; i++)\n"
+     "        present += counts(r, r->others[i]);\n"
      "    if (r->synced && 2 * present > r->other_count + 1) return true;\n"),
     ("a waiver jumps over what another has", "catchup.c",
      "if (row_shows(&r->mates[i]->row, dot, here, slot)) return false;",
