@@ -589,6 +589,7 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     if (!nobody_has(r, dot, slot)) return false;
     struct vclock lost = {&dot, 1, 1};
     const struct slots *of = replica_slots_of(r, dot.actor);
+    if (of == NULL) of = &r->slots; /* it may have written to any: its map died with who knew it */
     for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
         bool mine = slots_has(&r->slots, s);
         if (mine && nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost, NULL);

@@ -216,7 +216,7 @@ static bool covers(struct node *n, const struct claim *c, uint32_t slot) {
         const struct vclock *here = parts_clock(&n->replica->parts, slot); /* a waiver moves it */
         const struct slots *of = replica_slots_of(n->replica, dot.actor);
         if (vclock_has(here, dot) || (of != NULL && !slots_has(of, slot))) continue;
-        if (of != NULL && catchup_waive(n->replica, dot, slot)) continue;
+        if (catchup_waive(n->replica, dot, slot)) continue;
         metadata_put_missing(&n->missing, actors_get(n->cluster.actors, dot.actor)->label, dot.n);
     }
     return n->missing.len == 0;

@@ -288,6 +288,9 @@ MUTANTS = [Mutant(*row) for row in (
     ("waived though another hears one who is in no map", "catchup.c",
      "        if (!counts(r, p) || !has_the_same_strangers(r, &p->row)) return false;\n",
      "        if (!counts(r, p)) return false;\n"),
+    ("what is lost of a group that nobody knows is waited for", "node.c",
+     "        if (catchup_waive(n->replica, dot, slot)) continue;\n",
+     "        if (of != NULL && catchup_waive(n->replica, dot, slot)) continue;\n", SEEDS, MAPS + 1600),
     ("waived with a majority in view", "catchup.c",
      "static bool is_quorate(const struct replica *r) {\n",
      "static bool is_quorate(const struct replica *r) {\n"
@@ -302,7 +305,7 @@ MUTANTS = [Mutant(*row) for row in (
      "if (!makes_no_more(r, dot.actor) || !is_quorate(r)) return false;",
      "if (!is_quorate(r)) return false;"),
     ("nothing is waived for clients", "node.c",
-     "        if (of != NULL && catchup_waive(n->replica, dot, slot)) continue;\n",
+     "        if (catchup_waive(n->replica, dot, slot)) continue;\n",
      ""),
     ("D advances over a gap", "part.c",
      "bool next = vclock_get(&p->clock, dot.actor) + 1 == dot.n;",
