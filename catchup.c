@@ -11,12 +11,13 @@
  *
  * WHEN A WRITE IS LOST (catchup_waive). Who made it makes no more of them, and every copy is gone:
  * dot (a, n) is lost in a slot iff the boot of a is over, or its node is of another group by now,
- * and every node of the map is in view, synced, settled (so nobody has residue), and says in its
- * last row that it has not delivered (a, n) in that slot, that it does not hold it back, and that
- * it has heard the present boot of every node, living by this map. The last rules out copies that
- * are still on their way: frames of an older boot are refused once a newer one was heard, what a
- * node sent before it changed its group has come before the row that says so, and whoever of the
- * present boots could have sent a copy has it. Never a matter of time.
+ * and every node of the map, and every other that one of these hears, is in view, synced, settled
+ * (so nobody has residue), and says in its last row that it has not delivered (a, n) in that slot,
+ * that it does not hold it back, and that it has heard the present boot of every node, living by
+ * this map. The last rules out copies that are still on their way: frames of an older boot are
+ * refused once a newer one was heard, what a node sent before it changed its group has come before
+ * the row that says so, and whoever of the present boots could have sent a copy has it. Never a
+ * matter of time.
  */
 #include "catchup.h"
 
@@ -509,24 +510,55 @@ static bool has_heard_all(const struct replica *r, const struct row *row) {
     return has_heard(row, &r->peers->self, r->boot);
 }
 
+/* Its word counts: it is here, lives by this map, has what is its own and nothing else, and has
+ * heard every node of the map. */
+static bool counts(const struct replica *r, const struct peer *p) {
+    const struct row *row = &p->row;
+    bool stands = peer_in_view(p) && row->synced && row->settled && row->map_id == r->map_id;
+    return stands && has_heard_all(r, row);
+}
+
+/* One whom the map does not name may have what others miss, too: it was struck off with its data
+ * and named again, or it lives by a later map that has not come yet. */
+static bool is_stranger(const struct replica *r, const struct peer *p) {
+    if (p->state == PEER_SELF || map_has_node(r->maps->map, &p->address)) return false;
+    return p->state == PEER_UP || p->state == PEER_PROBATION || peer_is_listed(r->peers, p);
+}
+
+/* The sender, a node of the map, has heard all strangers that this node has, and has no others. */
+static bool has_the_same_strangers(const struct replica *r, const struct row *row) {
+    for (uint32_t i = 0; i < row->peer_count; i++) {
+        const struct address *node = &row->peers[i].address;
+        const struct peer *p = peers_find(r->peers, node);
+        bool known = map_has_node(r->maps->map, node) || (p != NULL && is_stranger(r, p));
+        if (row->peers[i].is_listed && !known) return false;
+    }
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct peer *p = r->peers->list[i];
+        if (is_stranger(r, p) && !has_heard(row, &p->address, p->boot)) return false;
+    }
+    return true;
+}
+
+/* Everybody's word counts: that of all nodes of the map, and of all strangers. */
+static bool is_quorate(const struct replica *r) {
+    for (uint32_t i = 0; i < r->other_count; i++) {
+        const struct peer *p = r->others[i];
+        if (!counts(r, p) || !has_the_same_strangers(r, &p->row)) return false;
+    }
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct peer *p = r->peers->list[i];
+        if (is_stranger(r, p) && !counts(r, p)) return false;
+    }
+    return r->synced && r->settled && !peers_keep_out_the_living(r->peers);
+}
+
 /* It may have writes of that actor beyond `n` in the slot, or will when others come. */
 static bool row_shows(const struct row *row, struct dot dot, uint64_t n, uint32_t slot) {
     const struct vclock *clock = row_clock(row, slot);
     uint64_t first_held = vclock_get(&row->held, dot.actor);
     return clock == NULL || vclock_get(clock, dot.actor) > n ||
            (first_held != 0 && first_held <= dot.n);
-}
-
-/* Everybody's word counts: all nodes of the map are here, live by it, have what is theirs and
- * nothing else, and have heard one another. */
-static bool is_quorate(const struct replica *r) {
-    for (uint32_t i = 0; i < r->other_count; i++) {
-        const struct peer *p = r->others[i];
-        const struct row *row = &p->row;
-        bool counts = peer_in_view(p) && row->synced && row->settled && row->map_id == r->map_id;
-        if (!counts || !has_heard_all(r, row)) return false;
-    }
-    return r->synced && r->settled && !peers_keep_out_the_living(r->peers);
 }
 
 /* Nobody has the dot, nor any before it that is not here. */
@@ -539,44 +571,25 @@ static bool nobody_has(const struct replica *r, struct dot dot, uint32_t slot) {
     return here < dot.n && (first_held == 0 || first_held > dot.n);
 }
 
-/* Its node lives by this map, which gives it another group or none, and everybody has heard so. */
+/* Its process lives, and writes for another group or none: by the map that everybody has heard it
+ * lives by, if they are quorate. */
 static bool has_left(const struct replica *r, uint32_t actor) {
     const struct actor *a = actors_get(r->actors, actor);
     const struct peer *p = peers_find(r->peers, &a->node);
     if (p == NULL || !replica_is_past(r, actor)) return false;
-    if (p->state == PEER_SELF) return true;
-    bool says = peer_in_view(p) && p->row.settled && p->row.map_id == r->map_id;
-    for (uint32_t i = 0; i < r->other_count && says; i++)
-        says = has_heard(&r->others[i]->row, &p->address, a->boot);
-    return says && p->boot == a->boot;
+    return p->state == PEER_SELF || (peer_in_view(p) && p->boot == a->boot);
 }
 
 static bool makes_no_more(const struct replica *r, uint32_t actor) {
     return actors_get(r->actors, actor)->is_over || has_left(r, actor);
 }
 
-static bool knows_all_maps(const struct replica *r) {
-    for (uint32_t i = 0; i < r->other_count; i++) {
-        const struct row *row = &r->others[i]->row;
-        for (uint32_t k = 0; k < row->map_count; k++) {
-            if (maps_find(r->maps, row->maps[k]) == NULL) return false;
-        }
-    }
-    return true;
-}
-
-/* The slots that the actor has written to; of a map that died with all who knew it, any may be.
- * NULL: somebody may still tell. */
-static const struct slots *slots_concerned(const struct replica *r, uint32_t actor) {
-    const struct slots *of = replica_slots_of(r, actor);
-    return of == NULL && knows_all_maps(r) ? &r->slots : of;
-}
-
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     if (!makes_no_more(r, dot.actor) || !is_quorate(r)) return false;
-    const struct slots *of = slots_concerned(r, dot.actor);
-    if (of == NULL || !nobody_has(r, dot, slot)) return false;
+    if (!nobody_has(r, dot, slot)) return false;
     struct vclock lost = {&dot, 1, 1};
+    const struct slots *of = replica_slots_of(r, dot.actor);
+    if (of == NULL) of = &r->slots; /* it may have written to any: its map died with who knew it */
     for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
         bool mine = slots_has(&r->slots, s);
         if (mine && nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost, NULL);

@@ -242,8 +242,9 @@ void clients_host_died(struct sim *s, uint32_t h);
 /* What was last seen at a host. */
 struct check_host {
     uint32_t boot_serial;
-    uint32_t map;   /* that it lives by; MAP_NONE */
-    uint64_t group; /* 0: it is in none */
+    uint32_t map;        /* that it lives by; MAP_NONE */
+    uint32_t map_judged; /* the same, when its last turn was judged */
+    uint64_t group;      /* 0: it is in none */
     uint64_t group_since_us;
     bool holds[KEYS_MAX]; /* the key's slot */
     uint32_t *actor_of;   /* owned; node's index -> truth's */
@@ -254,8 +255,9 @@ struct check_host {
     bool reshards;
     bool sees[HOSTS_MAX]; /* listed, and both had settled */
     uint32_t sees_boot[HOSTS_MAX];
-    uint64_t waived;       /* waivers before this turn */
-    uint32_t due[DUE_MAX]; /* writes answered or served in this turn, for I8 */
+    uint32_t named_under[HOSTS_MAX]; /* the map when it was last asked to list that host */
+    uint64_t waived;                 /* waivers before this turn */
+    uint32_t due[DUE_MAX];           /* writes answered or served in this turn, for I8 */
     uint32_t due_count;
 };
 

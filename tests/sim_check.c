@@ -34,9 +34,12 @@ void check_free(struct sim *s) {
 void check_booted(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
     free(c->actor_of);
-    *c = (struct check_host){.boot_serial = s->hosts[h].boot_serial, .map = MAP_NONE};
+    *c = (struct check_host){
+        .boot_serial = s->hosts[h].boot_serial, .map = MAP_NONE, .map_judged = MAP_NONE};
     for (uint32_t k = 0; k < KEYS_MAX; k++)
         c->shows[k] = WRITE_NONE;
+    for (uint32_t o = 0; o < HOSTS_MAX; o++)
+        c->named_under[o] = MAP_NONE;
 }
 
 /* ---- Names ---- */
@@ -146,12 +149,21 @@ static void count_boot(struct sim *s, uint32_t h, struct truth_write *w) {
     w->last_boot = serial;
 }
 
+/* The group whose members count as second copies of what h shows: its own; of what it has written
+ * before it changed its group in this very turn, the one before. */
+static uint64_t group_of_copies(struct sim *s, uint32_t h, const struct truth_write *w) {
+    const struct check_host *c = seen_of(s, h);
+    bool wrote = w->has_dot && s->hosts[h].boot == truth_origin(&s->truth, w);
+    bool has_left = wrote && c->group_since_us == s->base.now_us;
+    return has_left ? s->truth.actors[w->actor].group : c->group;
+}
+
 /* Is nobody there who would count as a second copy, as far as this node can know? */
-static bool is_alone(struct sim *s, uint32_t h) {
-    uint32_t roster = maps_roster_of(s, h);
+static bool is_alone(struct sim *s, uint32_t h, uint64_t group) {
+    uint32_t roster = group == seen_of(s, h)->group ? maps_roster_of(s, h) : UINT32_MAX;
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         const struct check_host *other = seen_of(s, o);
-        bool member = (roster >> o & 1) != 0 && other->group == seen_of(s, h)->group;
+        bool member = (roster >> o & 1) != 0 && other->group == group;
         bool ready = s->hosts[o].node != NULL && other->ready_since_us != 0 &&
                      s->base.now_us > other->ready_since_us + SETTLED_US &&
                      s->base.now_us > other->group_since_us + SETTLED_US;
@@ -210,7 +222,9 @@ static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
                        shown);
     }
     count_boot(s, h, w);
-    if (s->hosts[h].boot == truth_origin(&s->truth, w)) w->lone |= is_alone(s, h);
+    if (s->hosts[h].boot == truth_origin(&s->truth, w)) {
+        w->lone |= is_alone(s, h, group_of_copies(s, h, w));
+    }
     judge_whole(s, h, write);
 }
 
@@ -301,9 +315,6 @@ static void lose(struct sim *s, uint32_t write) {
 static void judge_dropped(struct sim *s, uint32_t h, uint32_t key) {
     struct check_host *c = seen_of(s, h);
     bool death = s->check.died_us != 0 && s->base.now_us - s->check.died_us < START_US;
-    if (maps_owns(s, h, key)) {
-        base_violation(&s->base, "I3", "n%u drops the slot of k%u, which it owns", h, key);
-    }
     for (uint32_t i = 0; i < s->truth.count; i++) {
         struct truth_write *w = &s->truth.writes[i];
         bool here = w->has_dot && w->key == key && has(s, h, w);
@@ -319,13 +330,28 @@ static void judge_dropped(struct sim *s, uint32_t h, uint32_t key) {
     c->holds[key] = false;
 }
 
+/* By the map that it lived by before this turn, a slot was another's; it dropped that, and has it
+ * anew by the map that it lives by now. */
+static bool is_begun_anew(struct sim *s, uint32_t h, uint32_t key, const uint32_t *now) {
+    const struct check_host *c = seen_of(s, h);
+    bool shrinks = false;
+    for (uint32_t a = 0; a < s->truth.actor_count; a++)
+        shrinks |= now[a] < c->delivered[key][a];
+    bool owned = c->map_judged == MAP_NONE || (maps_owners(s, c->map_judged, key) >> h & 1) != 0;
+    return shrinks && !owned && maps_owns(s, h, key);
+}
+
 static void judge_state(struct sim *s, uint32_t h) {
+    struct check_host *c = seen_of(s, h);
     for (uint32_t key = 0; key < s->plan.keys; key++) {
         uint32_t now[ACTORS_MAX];
         bool holds = node_slot_clock(s->hosts[h].node, s->slots[key]) != NULL;
-        if (!holds && seen_of(s, h)->holds[key]) judge_dropped(s, h, key);
-        seen_of(s, h)->holds[key] = holds;
+        if (c->holds[key] && !holds && maps_owns(s, h, key)) {
+            base_violation(&s->base, "I3", "n%u drops the slot of k%u, which it owns", h, key);
+        }
         delivered(s, h, key, now);
+        if (c->holds[key] && (!holds || is_begun_anew(s, h, key, now))) judge_dropped(s, h, key);
+        c->holds[key] = holds;
         uint32_t before = seen_of(s, h)->shows[key], shown = check_shown(s, h, key);
         judge_shown(s, h, key, shown, now);
         if (judge_clock(s, h, key, now) || shown != before) judge_pairs(s, h, key);
@@ -351,7 +377,9 @@ static void judge_copies(struct sim *s, uint32_t h) {
     for (uint32_t i = 0; i < c->due_count; i++) {
         struct truth_write *w = &s->truth.writes[c->due[i]];
         count_boot(s, h, w);
-        if (w->boots >= 2 || w->lone || (w->lone = is_alone(s, h))) continue;
+        if (w->boots >= 2 || w->lone) continue;
+        w->lone = is_alone(s, h, group_of_copies(s, h, w));
+        if (w->lone) continue;
         base_violation(&s->base, "I8", "n%u shows or acknowledges w%u, which is on one node", h,
                        c->due[i]);
     }
@@ -429,10 +457,12 @@ static void note_struck(struct sim *s, uint32_t h, uint32_t o) {
     s->check.struck_us[h][o] = s->check.struck_us[o][h] = s->base.now_us;
 }
 
-/* The very process that lives there now. */
+/* The very process that lives there now; unless h was asked to list it, and the map that says so
+ * waits to be adopted. */
 static bool is_struck_off(const struct sim *s, uint32_t h, uint32_t o) {
     uint64_t boot = map_struck_boot(node_map(s->hosts[h].node), &s->hosts[o].address);
-    return boot != 0 && boot == s->hosts[o].boot;
+    bool is_named = s->check.hosts[h].named_under[o] == s->check.hosts[h].map;
+    return boot != 0 && boot == s->hosts[o].boot && !is_named;
 }
 
 /* Who was thrown out is back only after READMIT_MS without a gap. */
@@ -485,6 +515,7 @@ void check_expected(struct sim *s, uint32_t h, uint32_t changes) {
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         if (o == h || s->hosts[o].node == NULL) continue;
         if (lists(s, o, h) == (host->node != NULL) || !request_is_introduced(s, h, o)) continue;
+        if (request_has_struck(s, h, o)) continue;
         if (host->node == NULL && seen_of(s, o)->sees_boot[h] == 0) continue; /* never heard */
         base_violation(&s->base, "VIEW", "n%u %s n%u", o,
                        host->node != NULL ? "does not list, 3 s after its start,"
@@ -503,7 +534,14 @@ static void judge_ready(struct sim *s, uint32_t h) {
     }
 }
 
-/* A reshard is over when everybody has what it owns, which holds as long as nothing else happens.
+/* It has noticed that another process lives there now. */
+static bool knows_process(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct peer *p = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
+    return o == h || p->boot == s->hosts[o].boot;
+}
+
+/* A reshard is over when everybody has what it owns, which holds as long as nothing else happens;
+ * a death that is not noticed yet does not count.
  */
 static void judge_resharded(struct sim *s, uint32_t h) {
     struct check_host *c = seen_of(s, h);
@@ -513,7 +551,7 @@ static void judge_resharded(struct sim *s, uint32_t h) {
     base_say(&s->base, "  n%u: the reshard is over", h);
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         const struct node *n = s->hosts[o].node;
-        if (n == NULL || !lists(s, h, o)) continue;
+        if (n == NULL || !lists(s, h, o) || !knows_process(s, h, o)) continue;
         bool done = seen_of(s, o)->map == c->map && !node_has_residue(n) && node_base_complete(n);
         if (done) continue;
         base_violation(&s->base, "RESHARD", "over, says n%u, and n%u has not all", h, o);
@@ -536,6 +574,7 @@ void check_turn(struct sim *s, uint32_t h) {
     judge_state(s, h);
     judge_copies(s, h);
     c->waived = node_replica_stats(n)->waived;
+    c->map_judged = c->map;
     judge_view(s, h);
 }
 
@@ -678,7 +717,7 @@ static void judge_served_here(struct sim *s, uint32_t h, const struct client_op 
     bool wrote = shown != WRITE_NONE && shown == op->write;
     if (!wrote) check_begins(s, h);
     if (shown != WRITE_NONE) {
-        s->truth.writes[shown].lone |= is_alone(s, h);
+        s->truth.writes[shown].lone |= is_alone(s, h, c->group);
         if (c->due_count < DUE_MAX) c->due[c->due_count++] = shown;
     }
     judge_delivered(s, h, op, &s->clients.sessions[op->session].past, wrote);

@@ -116,8 +116,10 @@ static const char *list(struct sim *s, const struct request *q) {
     struct requests *r = &s->requests;
     if (q->host == q->about) return "itself";
     enum peers_added added = node_view_add(s->hosts[q->host].node, &s->hosts[q->about].address);
-    s->check.hosts[q->host].sees_boot[q->about] = 0; /* listed at once, whatever was before */
-    if (s->hosts[q->about].node != NULL) {           /* who is not there will be forgotten */
+    struct check_host *c = &s->check.hosts[q->host];
+    c->sees_boot[q->about] = 0; /* listed at once, whatever was before */
+    if (added == PEERS_ADDED) c->named_under[q->about] = c->map;
+    if (s->hosts[q->about].node != NULL) { /* who is not there will be forgotten */
         r->told[q->host][q->about] = s->hosts[q->host].boot_serial;
     }
     return added == PEERS_ADDED ? "added" : "already there";
@@ -211,7 +213,11 @@ void request_step(struct sim *s, uint32_t h) {
     if (any) base_at(&s->base, s->base.now_us + gap, EVENT_REQUEST, 0, 0);
 }
 
+/* Should that one have died, another is asked: nobody stays struck off for that. */
 void request_list(struct sim *s, uint32_t h, uint32_t about) {
+    for (uint32_t o = 0; o < s->plan.hosts && s->hosts[h].node == NULL; o++) {
+        if (o != about && s->hosts[o].node != NULL) h = o;
+    }
     send(s, (struct request){.kind = REQUEST_LIST, .host = h, .about = about});
 }
 

@@ -555,6 +555,64 @@ static void a_reshard_goes_on_without_a_node_that_dies_while_it_waits(void) {
     end(&net);
 }
 
+/* ---- Losses ---- */
+
+/* The third is struck off and was told so; the first, which had the key as well, has died and
+ * started again without having met it. What names the write. */
+static struct result leave_the_only_copy(struct net *net, const char *key) {
+    struct result w = put(net, 0, key, "1", "");
+    CHECK(strike_off(net, 0, 2));
+    pass(net, 500);
+    set_cut(net, 2, true);
+    restart(net, 0);
+    pass(net, 5000);
+    CHECK(node_ready(net->nodes[0]) && !keeps(net, 1, key) && keeps(net, 2, key));
+    return w;
+}
+
+/* It is not given up for so long. */
+static void check_waits(struct net *net, const char *key, const char *metadata, uint64_t ms) {
+    for (uint64_t until = net->now_ms + ms; net->now_ms < until; creep(net)) {
+        struct result r = submit(net, 0, OP_GET, key, "", metadata);
+        if (!r.is_answered) r = take(net, 0);
+        CHECK(!r.is_answered || r.status == NODE_NOT_YET);
+    }
+}
+
+static void check_comes(struct net *net, const char *key, const char *metadata) {
+    memset(net->cut, 0, sizeof net->cut);
+    pass(net, 5000);
+    check_value(net, 0, key, metadata, "1");
+    CHECK(!keeps(net, 2, key));
+}
+
+static void what_is_with_who_was_struck_off_and_named_again_is_not_lost(void) {
+    struct net net = begin_shards(4, 2);
+    struct key key = key_of_both(&net, 0, 2);
+    struct result w = leave_the_only_copy(&net, key.text);
+    set_cut(&net, 2, false);
+    CHECK(node_view_add(net.nodes[0], &net.configs[2].self) == PEERS_ADDED);
+    creep_until_met(&net, 0, 2);
+    net.cut[0][2] = true; /* it hears what the other has, and cannot ask for it */
+    check_waits(&net, key.text, w.metadata, 600);
+    check_comes(&net, key.text, w.metadata);
+    end(&net);
+}
+
+static void nor_if_only_others_hear_of_it(void) {
+    struct net net = begin_shards(4, 2);
+    struct key key = key_of_both(&net, 0, 2);
+    struct result w = leave_the_only_copy(&net, key.text);
+    set_cut(&net, 2, false);
+    set_pair(&net, 0, 2, true);
+    CHECK(node_view_add(net.nodes[1], &net.configs[2].self) == PEERS_ADDED);
+    creep_until_met(&net, 1, 2);
+    check_waits(&net, key.text, w.metadata, 1500);
+    CHECK(sees(&net, 1, 2) && !sees(&net, 0, 2));
+    check_comes(&net, key.text, w.metadata);
+    end(&net);
+}
+
 int main(void) {
     RUN(all_keys_move_and_nothing_else_changes);
     RUN(a_reshard_goes_on_without_a_node_that_dies_while_it_waits);
@@ -574,5 +632,7 @@ int main(void) {
     RUN(what_another_owner_has_is_not_void);
     RUN(what_died_with_all_its_members_begins_anew_when_they_are_struck_off);
     RUN(metadata_forgets_who_wrote_for_former_groups);
+    RUN(what_is_with_who_was_struck_off_and_named_again_is_not_lost);
+    RUN(nor_if_only_others_hear_of_it);
     return kit_finish();
 }
