@@ -29,12 +29,13 @@ static bool reshard_step(struct cluster *c, struct change *ch, enum node_status 
     const struct maps *ms = &c->maps;
     bool enough = cluster_live_count(c) >= CHANGE_SHARD_NODES_MIN * ch->shard_count;
     bool anew = ch->map_id != 0 && enough && ms->map->shard_count == ch->shard_count &&
-                somebody_is_absent(c);
+                c->peers.now_ms >= ch->proposed_ms + CHANGE_ANEW_MS && somebody_is_absent(c);
     *status = NODE_TOO_FEW_NODES;
     if (ch->map_id == 0 && !enough) return true;
     if (ch->map_id == 0 || anew) {
         if (!cluster_may_propose(c)) return false;
         ch->map_id = cluster_propose_reshard(c, ch->shard_count);
+        ch->proposed_ms = c->peers.now_ms;
     }
     *status = NODE_TOO_MANY_CHANGES; /* there was no room for the map */
     const struct map *asked = maps_find(ms, ch->map_id);

@@ -10,8 +10,9 @@
 #include "cluster.h"
 #include "op.h"
 
-#define CHANGES_MAX            64 /* that wait at once */
-#define CHANGE_SHARD_NODES_MIN 2  /* live nodes that a reshard asks for a shard */
+#define CHANGES_MAX            64   /* that wait at once */
+#define CHANGE_SHARD_NODES_MIN 2    /* live nodes that a reshard asks for a shard */
+#define CHANGE_ANEW_MS         2000 /* until the next map without who is absent */
 
 enum change_kind { CHANGE_RESHARD, CHANGE_JOIN };
 
@@ -22,7 +23,8 @@ struct change {
     uint32_t shard_count; /* CHANGE_RESHARD */
     uint32_t shard;       /* CHANGE_JOIN: the node comes into this shard */
     struct address node;
-    uint64_t map_id; /* that makes it so; 0: not proposed yet */
+    uint64_t map_id;      /* that makes it so; 0: not proposed yet */
+    uint64_t proposed_ms; /* when that was */
 };
 
 /* Goes on with a change. True: it has ended, as *status says. */

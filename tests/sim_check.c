@@ -89,13 +89,13 @@ static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
     return write == WRITE_NONE ? NULL : &s->truth.writes[write];
 }
 
-/* No other live node of the map that h lives by has it: what only the struck off have is lost, too.
- */
+/* Whoever else has it is struck off by the map that h lives by: that is as good as dead. */
 static bool is_out_of_reach(const struct sim *s, uint32_t h, const struct truth_write *w) {
     uint32_t map = s->check.hosts[h].map;
     for (uint32_t o = 0; o < s->plan.hosts && map != MAP_NONE; o++) {
-        bool member = map_has_node(s->maps.list[map].map, &s->hosts[o].address);
-        if (member && o != h && has(s, o, w)) return false;
+        if (o == h || !has(s, o, w)) continue;
+        uint64_t struck = map_struck_boot(s->maps.list[map].map, &s->hosts[o].address);
+        if (struck == 0 || struck != s->hosts[o].boot) return false;
     }
     return true;
 }
@@ -686,7 +686,8 @@ static void judge_delivered(struct sim *s, uint32_t h, const struct client_op *o
 static void judge_latest(struct sim *s, uint32_t h, const struct client_op *op,
                          const struct past *past, uint32_t shown) {
     uint32_t latest = past->latest[op->key];
-    if (latest != WRITE_NONE && !s->truth.writes[latest].lost && !not_older(s, shown, latest)) {
+    const struct truth_write *w = write_at(s, latest);
+    if (w != NULL && !w->lost && !not_older(s, shown, latest) && !is_out_of_reach(s, h, w)) {
         base_violation(&s->base, "I7", "n%u shows w%u to one who has seen w%u", h, shown, latest);
     }
 }
