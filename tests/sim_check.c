@@ -290,10 +290,11 @@ static void judge_pairs(struct sim *s, uint32_t h, uint32_t key) {
     }
 }
 
-/* It makes the write, or has made it and kept the slot. */
+/* It makes the write, and has its slot; or has made it, and kept the slot ever since. */
 static bool is_origin(const struct sim *s, uint32_t h, const struct truth_write *w) {
     bool is_its_boot = s->hosts[h].node != NULL && s->hosts[h].boot == truth_origin(&s->truth, w);
-    return is_its_boot && s->check.hosts[h].holds[w->key];
+    bool is_made = w->has_dot && s->check.had[h][w->key][w->actor] >= w->n;
+    return is_its_boot && (is_made ? has(s, h, w) : s->check.hosts[h].holds[w->key]);
 }
 
 /* Does anybody but this host (HOSTS_MAX: anybody at all) have the write? */
