@@ -514,7 +514,7 @@ MUTANTS = [Mutant(*row) for row in (
      "(void)shard;\n    return a->is_over;"),
     ("waived though a member has not heard that the writer has left its group", "catchup.c",
      "return heard != NULL && heard->boot == boot && heard->shares_map;",
-     "return heard != NULL && heard->boot == boot;", 1000, MAPS),
+     "return heard != NULL && heard->boot == boot;", SEEDS, MAPS + 7490),
     ("a slot that somebody waits to read waits for its turn", "node.c",
      "        catchup_hurry(n->replica, g->place.slot);\n",
      ""),
