@@ -72,8 +72,6 @@ class Mutant(typing.NamedTuple):
 #   base is asked of who lives by a smaller map  it comes without
 #   ready though slots are not whole             keys are not served then, ready or not
 #   a group begins though others have base       its reads want that base, too
-#   waived though a member has not heard that     who left has its writes himself, until all owners in view do
-#     the writer left his group
 #   an image drops nothing that it has not       nothing is ever absent before tombstones are collected
 MUTANTS = [Mutant(*row) for row in (
     # ---- What clients know: serve.c, node.c, metadata.c, cluster.c ----
@@ -519,6 +517,9 @@ MUTANTS = [Mutant(*row) for row in (
     ("a reshard waits for who dies meanwhile", "change.c",
      "    if (ch->map_id == 0 || anew) {",
      "    if (ch->map_id == 0) {"),
+    ("waived though a member has not heard that the writer has left its group", "catchup.c",
+     "return heard != NULL && heard->boot == boot && heard->shares_map;",
+     "return heard != NULL && heard->boot == boot;", SEEDS, MAPS + 7490),
     ("a slot that somebody waits to read waits for its turn", "node.c",
      "        catchup_hurry(n->replica, t->place.slot);\n",
      ""),

@@ -290,10 +290,11 @@ static void judge_pairs(struct sim *s, uint32_t h, uint32_t key) {
     }
 }
 
-/* It makes the write, or has made it and kept the slot. */
+/* It makes the write, and has its slot; or has made it, and kept the slot ever since. */
 static bool is_origin(const struct sim *s, uint32_t h, const struct truth_write *w) {
     bool is_its_boot = s->hosts[h].node != NULL && s->hosts[h].boot == truth_origin(&s->truth, w);
-    return is_its_boot && s->check.hosts[h].holds[w->key];
+    bool is_made = w->has_dot && s->check.had[h][w->key][w->actor] >= w->n;
+    return is_its_boot && (is_made ? has(s, h, w) : s->check.hosts[h].holds[w->key]);
 }
 
 /* Does anybody but this host (HOSTS_MAX: anybody at all) have the write? */
@@ -452,8 +453,20 @@ static void judge_gone(struct sim *s, uint32_t h, uint32_t o) {
     base_violation(&s->base, "VIEW", "n%u lists n%u no more, and nothing was cut", h, o);
 }
 
+/* In this turn it has lived by a map that keeps the other out, and by one that does not again. */
+static bool has_passed_over(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct check_host *c = &s->check.hosts[h];
+    if (c->map_judged == MAP_NONE || c->map_judged == c->map) return false;
+    for (uint32_t i = 0; i < s->maps.count; i++) {
+        uint64_t boot = map_struck_boot(s->maps.list[i].map, &s->hosts[o].address);
+        bool between = maps_greater(s, i, c->map_judged) && maps_greater(s, c->map, i);
+        if (between && boot != 0 && boot == s->hosts[o].boot) return true;
+    }
+    return false;
+}
+
 static void note_struck(struct sim *s, uint32_t h, uint32_t o) {
-    if (!request_has_struck(s, h, o)) return;
+    if (!request_has_struck(s, h, o) && !has_passed_over(s, h, o)) return;
     s->check.struck_us[h][o] = s->check.struck_us[o][h] = s->base.now_us;
 }
 
@@ -574,8 +587,8 @@ void check_turn(struct sim *s, uint32_t h) {
     judge_state(s, h);
     judge_copies(s, h);
     c->waived = node_replica_stats(n)->waived;
-    c->map_judged = c->map;
     judge_view(s, h);
+    c->map_judged = c->map;
 }
 
 /* A write may be on its whole roster by a map that came later. */
@@ -687,9 +700,12 @@ static void judge_latest(struct sim *s, uint32_t h, const struct client_op *op,
                          const struct past *past, uint32_t shown) {
     uint32_t latest = past->latest[op->key];
     const struct truth_write *w = write_at(s, latest);
-    if (w != NULL && !w->lost && !not_older(s, shown, latest) && !is_out_of_reach(s, h, w)) {
-        base_violation(&s->base, "I7", "n%u shows w%u to one who has seen w%u", h, shown, latest);
+    if (w == NULL || w->lost || not_older(s, shown, latest)) return;
+    if (!has(s, h, w) && is_pruned_and_lost(s, h, op->key, w->actor, w->n - 1, w->n)) {
+        lose(s, latest); /* until one that was struck off brings it back */
+        return;
     }
+    base_violation(&s->base, "I7", "n%u shows w%u to one who has seen w%u", h, shown, latest);
 }
 
 /* I19: what was once on a whole roster is never missed, even by who knows nothing, by that map or
