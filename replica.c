@@ -43,10 +43,12 @@ static void forget_dealings(struct peer *p) {
     row_clear(&p->target);
 }
 
-/* Who is a member no more gets no more writes, and owes nothing. */
+/* Who is a member no more gets no more writes, and owes nothing. Two that stand by are in no shard
+ * together. */
 static void leave(struct peer *p, const struct map *map, uint32_t shard) {
+    bool stays = shard != SHARD_NONE && map_shard_of_node(map, &p->address) == shard;
     p->owes_since_ms = UINT64_MAX;
-    if (map_shard_of_node(map, &p->address) != shard) p->is_fed = false;
+    if (!stays) p->is_fed = false;
 }
 
 /* The other nodes of the map, and the members of the shard among them. */

@@ -657,7 +657,7 @@ static bool is_pruned(struct sim *s, uint32_t h, const struct metadata *m, uint3
     return false;
 }
 
-/* I6: the metadata names all that its owner has seen. */
+/* I6: the metadata names all that its owner has seen, the past of what is shown included. */
 static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
                            const struct metadata *m, uint32_t shown) {
     uint32_t named[ACTORS_MAX] = {0};
@@ -668,6 +668,7 @@ static void judge_metadata(struct sim *s, uint32_t h, const struct past *past,
     const struct truth_write *w = write_at(s, shown);
     for (uint32_t x = 0; x < s->truth.actor_count; x++) {
         uint32_t seen = past->seen[x];
+        if (w != NULL && w->past.seen[x] > seen) seen = w->past.seen[x];
         if (w != NULL && w->actor == x && w->n > seen) seen = w->n;
         if (named[x] >= seen || is_pruned(s, h, m, x, seen)) continue;
         base_violation(&s->base, "I6", "n%u: metadata names %u of actor %016llx, seen was %u", h,
