@@ -173,8 +173,12 @@ bool broadcast_on_write(struct replica *r, struct peer *from, struct slice frame
     struct dot missing;
     switch (deliver_judge(r, &in, &missing)) {
     case IS_HERE:
-    case IS_ELSEWHERE:
         deliver_advance(r, &in);
+        deliver_release(r);
+        break;
+    case IS_ELSEWHERE: /* kept for those whose slots it tells the same */
+        if (!deliver_advance(r, &in)) break;
+        ring_keep(&r->ring, kept_create(in.dot, in.slot, frame));
         deliver_release(r);
         break;
     case IS_NEXT:

@@ -127,8 +127,8 @@ void deliver_hold_back(struct replica *r, const struct incoming *in, struct slic
 
 /* The write is here already, or is for a slot that others have: slots that are here may have waited
  * for it. A source whose ring reaches far enough never sends their images. */
-void deliver_advance(struct replica *r, const struct incoming *in) {
-    parts_deliver(&r->parts, replica_slots_of(r, in->dot.actor), in->slot, in->dot);
+bool deliver_advance(struct replica *r, const struct incoming *in) {
+    return parts_deliver(&r->parts, replica_slots_of(r, in->dot.actor), in->slot, in->dot);
 }
 
 /* Only the first of each actor can be next, so only those are read: there may be thousands behind
@@ -143,8 +143,11 @@ static bool release_round(struct replica *r) {
             deliver_next(r, &in, NULL);
             ring_keep(&r->ring, held_take(&r->held, i));
             delivered = true;
+        } else if (verdict == IS_ELSEWHERE && deliver_advance(r, &in)) {
+            ring_keep(&r->ring, held_take(&r->held, i));
+            delivered = true;
         } else if (verdict == IS_HERE || verdict == IS_ELSEWHERE || verdict == IS_NONSENSE) {
-            if (verdict != IS_NONSENSE) deliver_advance(r, &in);
+            if (verdict == IS_HERE) deliver_advance(r, &in);
             free(held_take(&r->held, i));
         } else {
             i = held_place(&r->held, (struct dot){in.dot.actor + 1, 0});

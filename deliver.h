@@ -41,8 +41,8 @@ bool deliver_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 /* Delivers what IS_NEXT; the rest as deliver_merge(). */
 bool deliver_next(struct replica *r, const struct incoming *in, struct metadata *seen);
 
-/* It IS_HERE already; other slots may have waited for it. */
-void deliver_advance(struct replica *r, const struct incoming *in);
+/* It IS_HERE already, or IS_ELSEWHERE. True: a slot that is here has waited for it. */
+bool deliver_advance(struct replica *r, const struct incoming *in);
 
 /* Keeps a write that cannot be delivered yet. What does not fit is dropped: it will be pulled. */
 void deliver_hold_back(struct replica *r, const struct incoming *in, struct slice frame);
