@@ -172,7 +172,9 @@ MUTANTS = [Mutant(*row) for row in (
      "        if (verdict == IS_NEXT) {\n",
      "        if (verdict == IS_NEXT || verdict == HAS_DEPS) {\n"),
     ("what is held back is not looked at again", "broadcast.c",
+     "        deliver_next(r, &in, NULL);\n"
      "        ring_keep(&r->ring, kept_create(in.dot, in.slot, frame));\n        deliver_release(r);\n",
+     "        deliver_next(r, &in, NULL);\n"
      "        ring_keep(&r->ring, kept_create(in.dot, in.slot, frame));\n"),
     ("acknowledged before delivery", "broadcast.c",
      "    uint64_t n = of == NULL ? 0 : parts_least(&r->parts, of, p->actor);\n",
@@ -517,9 +519,9 @@ MUTANTS = [Mutant(*row) for row in (
     ("writes for slots of others say nothing about those that are here", "broadcast.c",
      "        if (!deliver_advance(r, &in)) break;\n",
      "        break;\n", 20, MAPS),
-    ("and are not kept for others", "broadcast.c",
-     "        if (!deliver_advance(r, &in)) break;\n        ring_keep(&r->ring, kept_create(in.dot, in.slot, frame));\n",
-     "        if (!deliver_advance(r, &in)) break;\n", 20, MAPS + 3730),
+    ("and are not kept for others", "deliver.c",
+     "deliver_advance(r, &in)) {\n            ring_keep(&r->ring, held_take(&r->held, i));\n",
+     "deliver_advance(r, &in)) {\n            free(held_take(&r->held, i));\n", 20, MAPS + 3730),
     ("a reshard waits for who dies meanwhile", "change.c",
      "    if (ch->map_id == 0 || anew) {",
      "    if (ch->map_id == 0) {"),
