@@ -24,7 +24,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIM_WORLDS = (("one group", 1, 10000, 300), ("several shards", 1000000000, 1000, 50),
-              ("maps that change", 2000000000, 1000, 20))  # first seed, how many, how many with ASan
+              ("maps that change", 2000000000, 3000, 20))  # first seed, how many, how many with ASan
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.MULTILINE)
 JOBS = f"-j{os.cpu_count() or 1}"
 
