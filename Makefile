@@ -1,12 +1,15 @@
-# kvs. What people type: make, make run, make test, make bench, make fuzz, make tidy, make clean.
+# kvs. What people type: make, make run, make image, make test, make docker-test, make bench, make fuzz,
+# make tidy, make clean.
 #
-# VARIANT picks how everything is built: release; asan (with UBSan, what the tests run); unsigned
-# (asan with unsigned char, as on arm64); clang (asan by the other compiler). Asserts stay on in all
-# of them: a wrong state must end, not spread.
+# TLS=1 builds with mbedTLS. VARIANT picks how everything is built: release; asan (with UBSan, what the
+# tests run); unsigned (asan with unsigned char, as on arm64); clang (asan by the other compiler); static
+# (release for the image). Asserts stay on in all of them: a wrong state must end, not spread.
 
+comma   := ,
 PYTHON  ?= python3
 VARIANT ?= release
-OUT     := build/$(VARIANT)
+OUT     := build/$(VARIANT)$(if $(TLS),-tls)
+LDLIBS  := $(if $(TLS),-lmbedtls -lmbedx509 -lmbedcrypto)
 
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_release  := -O3 -g $(if $(findstring clang,$(CC)),,-flto=auto)
@@ -14,6 +17,11 @@ CFLAGS_asan     := $(SANITIZE)
 CFLAGS_unsigned := $(SANITIZE) -funsigned-char
 CFLAGS_clang    := $(SANITIZE)
 CFLAGS_sim      := -O2 -g
+CFLAGS_static   := $(CFLAGS_release)
+
+# ld warns that getaddrinfo() may load libraries. It need not: /etc/hosts and DNS are in libc.a since
+# glibc 2.34, and an image asks nothing else. An old ld cannot be told to keep the warning to itself.
+LDFLAGS_static = -static -s $(if $(findstring --no-warnings,$(shell ld --help 2>/dev/null)),-Wl$(comma)--no-warnings)
 
 ifeq ($(VARIANT),clang)
 override CC := clang
@@ -25,26 +33,27 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -
 COMPILE  := $(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -MMD -MP $(CFLAGS)
 
 # Core: pure, no socket, clock, file or random source. Shell: what touches the machine.
-CORE    := bytes hash utf8 json http address vclock metadata notes frame shard store wire part maps row link peer \
-           kept under_way replica deliver broadcast handover catchup cluster change wire_op forward guests parked \
-           pairs serve node listing metrics api
-EDGE    := log sock reactor listener resolve links server config startup
+CORE    := bytes crc hash crc32c sha256 utf8 json http address vclock metadata notes frame record shard store wire wire_hello \
+           part maps row redo link peer handshake kept under_way replica deliver broadcast handover catchup cluster \
+           recover change wire_op forward guests parked pairs serve node listing metrics api
+EDGE    := log tls_$(if $(TLS),mbed,none) sock reactor listener resolve worker disk datadir logread logfile restart \
+           compaction journal inspect load links server config startup health_check
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
-.PHONY: all run test unit sim sim-build soak mutants bench bench-full bench-reshard fuzz fuzz-build replay tidy clean
+.PHONY: all run test unit sim sim-build soak mutants image docker-test bench bench-full bench-reshard fuzz fuzz-build replay tidy clean FORCE
 .SECONDARY:
 
 ifeq ($(VARIANT),release)
 all: kvs
 
-kvs: $(OUT)/kvs
-	cp $< $@
+kvs: $(OUT)/kvs FORCE
+	@cmp -s $< $@ || cp $< $@
 else
 all: $(OUT)/kvs
 endif
 
 $(OUT)/kvs: $(OUT)/kvs.o $(OBJECTS)
-	$(COMPILE) $(LDFLAGS) -o $@ $^
+	$(COMPILE) $(LDFLAGS_$(VARIANT)) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -52,6 +61,21 @@ $(OUT)/%.o: %.c
 
 run: kvs
 	@./run.sh
+
+# ---- The image ----
+
+IMAGE ?= kvs
+
+# What `docker build .` gives, but from a binary of this machine: for where no base image can be had.
+image:
+	@$(MAKE) -s VARIANT=static all
+	@rm -rf build/image && mkdir -p build/image/data
+	@cp build/static/kvs build/image/
+	@sed -n -e 's|--from=build ||' -e 's|/image/||' -e '/^FROM scratch/,$$p' Dockerfile >build/image/Dockerfile
+	docker build -q -t $(IMAGE) build/image
+
+docker-test:
+	$(PYTHON) tests/run.py docker
 
 # ---- Tests ----
 
@@ -63,29 +87,29 @@ UNITS := $(patsubst tests/test_%.c,$(OUT)/tests/test_%,$(wildcard tests/test_*.c
 unit: $(UNITS) $(OUT)/tests/check_history
 
 $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
-	$(COMPILE) $(LDFLAGS) -o $@ $^
+	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # It brings a node of its own.
-$(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit links listener resolve reactor sock log address bytes)
-	$(COMPILE) $(LDFLAGS) -o $@ $^
+$(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit links listener resolve reactor sock tls_none log address bytes)
+	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The causal checker: a history in, a verdict out; docs/checker.md.
 $(OUT)/tests/test_checker: $(OUT)/tests/checker.o
-$(patsubst %,$(OUT)/tests/test_%,cluster schedules handover forward): $(OUT)/tests/net.o
+$(patsubst %,$(OUT)/tests/test_%,cluster schedules handover forward handshake): $(OUT)/tests/net.o
 $(OUT)/tests/test_sim_net: $(patsubst %,$(OUT)/tests/%.o,sim_net sim_base)
-$(OUT)/tests/check_history: $(patsubst %,$(OUT)/%.o,tests/check_history tests/checker bytes hash)
-	$(COMPILE) $(LDFLAGS) -o $@ $^
+$(OUT)/tests/check_history: $(patsubst %,$(OUT)/%.o,tests/check_history tests/checker bytes crc hash)
+	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 check_history: $(OUT)/tests/check_history
 	cp $< $@
 
 # ---- The simulator: docs/sim.md ----
 
-SIM := $(patsubst %,$(OUT)/tests/%.o,sim sim_base sim_net sim_truth sim_host sim_maps sim_request sim_client sim_check \
+SIM := $(patsubst %,$(OUT)/tests/%.o,sim sim_base sim_net sim_truth sim_host sim_disk sim_maps sim_request sim_client sim_check \
 	sim_fault checker kit) $(CORE:%=$(OUT)/%.o)
 
 $(OUT)/sim: $(SIM)
-	$(COMPILE) $(LDFLAGS) -o $@ $^
+	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 sim-build: $(OUT)/sim
 
@@ -123,7 +147,7 @@ fuzz: fuzz-build
 replay: $(FUZZ_TARGETS:%=$(OUT)/tests/replay_%)
 
 $(OUT)/tests/replay_%: $(OUT)/tests/fuzz_%.o $(OUT)/tests/fuzz_main.o $(OBJECTS)
-	$(COMPILE) $(LDFLAGS) -o $@ $^
+	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # ---- Bench ----
 
@@ -135,7 +159,7 @@ build/bench/load: $(patsubst %,build/release/bench/%.o,load reply histogram)
 build/bench/bare: build/release/bench/bare.o
 $(BENCH):
 	@mkdir -p $(@D)
-	$(COMPILE) $(LDFLAGS) -o $@ $^
+	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 bench: $(BENCH)
 	$(PYTHON) bench/run.py

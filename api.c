@@ -7,8 +7,10 @@
 #include "api.h"
 
 #include <assert.h>
+#include <strings.h>
 
 #include "json.h"
+#include "sha256.h"
 #include "utf8.h"
 #include "version.h"
 
@@ -183,6 +185,7 @@ static const struct {
     [NODE_OUTCOME_UNKNOWN] = {503,
                               SLICE_INIT(
                                   "{\"error\":\"Outcome unknown; the write may have happened\",")},
+    [NODE_DISK_TROUBLE] = {503, SLICE_INIT("{\"error\":\"")}, /* the reason follows */
 };
 
 static void put_key_count(const struct answer *a, struct reply *reply) {
@@ -209,6 +212,9 @@ static void put_key_answer(const struct api *api, const struct answer *a, struct
         put(reply, SLICE("\"missing\":["));
         put(reply, a->missing);
         put(reply, SLICE("],"));
+    } else if (a->status == NODE_DISK_TROUBLE) {
+        put(reply, a->missing);
+        put(reply, SLICE("\","));
     }
     put(reply, SLICE("\"causal-metadata\":"));
     if (a->metadata != NULL) {
@@ -530,6 +536,16 @@ static void put_bool(struct reply *reply, bool value) {
     put(reply, value ? SLICE("true") : SLICE("false"));
 }
 
+/* null: memory only; "ok"; or why writes are refused. */
+static void put_disk(const struct api *api, struct reply *reply) {
+    if (api->log == NULL) {
+        put(reply, SLICE("null"));
+    } else {
+        const char *trouble = api->log->trouble;
+        json_put_string(&reply->body, trouble[0] == '\0' ? SLICE("ok") : slice_of(trouble));
+    }
+}
+
 static enum api_outcome handle_health(struct api *api, const struct api_request *request,
                                       struct slice rest, struct reply *reply) {
     (void)request, (void)rest;
@@ -543,6 +559,8 @@ static enum api_outcome handle_health(struct api *api, const struct api_request 
     put_shard_id(reply, node_shard(api->node));
     put(reply, SLICE(",\"keys\":"));
     buffer_put_u64(&reply->body, store_live(node_store(api->node)));
+    put(reply, SLICE(",\"disk\":"));
+    put_disk(api, reply);
     put(reply, SLICE(",\"version\":\"" KVS_VERSION "\"}"));
     return API_ANSWERED;
 }
@@ -558,14 +576,15 @@ static enum api_outcome handle_metrics(struct api *api, const struct api_request
                                        struct slice rest, struct reply *reply) {
     (void)request, (void)rest;
     reply->content_type = TYPE_PROMETHEUS;
-    metrics_put(&reply->body, api->stats, api->node);
+    metrics_put(&reply->body, api->stats, api->log, api->node);
     return API_ANSWERED;
 }
 
 /* ---- Routes ---- */
 
-void api_init(struct api *api, struct node *node, const struct server_stats *stats) {
-    *api = (struct api){.node = node, .stats = stats};
+void api_init(struct api *api, struct node *node, const struct server_stats *stats,
+              const struct log_stats *log) {
+    *api = (struct api){.node = node, .stats = stats, .log = log};
 }
 
 void api_free(struct api *api) {
@@ -573,7 +592,7 @@ void api_free(struct api *api) {
     claim_free(&api->claim);
 }
 
-enum verbs { VERB_GET = 1, VERB_PUT = 2, VERB_DELETE = 4 };
+enum verbs { VERB_GET = 1, VERB_PUT = 2, VERB_DELETE = 4, NEEDS_NO_TOKEN = 8 };
 
 typedef enum api_outcome (*handler)(struct api *api, const struct api_request *request,
                                     struct slice rest, struct reply *reply);
@@ -594,8 +613,8 @@ static const struct route {
     {SLICE_INIT("/shard/key-count/"), VERB_GET, "GET, HEAD", handle_key_count},
     {SLICE_INIT("/shard/add-member/"), VERB_PUT, "PUT", handle_add_member},
     {SLICE_INIT("/shard/reshard"), VERB_GET | VERB_PUT, "GET, HEAD, PUT", handle_reshard},
-    {SLICE_INIT("/health"), VERB_GET, "GET, HEAD", handle_health},
-    {SLICE_INIT("/health/ready"), VERB_GET, "GET, HEAD", handle_ready},
+    {SLICE_INIT("/health"), VERB_GET | NEEDS_NO_TOKEN, "GET, HEAD", handle_health},
+    {SLICE_INIT("/health/ready"), VERB_GET | NEEDS_NO_TOKEN, "GET, HEAD", handle_ready},
     {SLICE_INIT("/metrics"), VERB_GET, "GET, HEAD", handle_metrics},
 };
 
@@ -622,6 +641,15 @@ static unsigned verb_of_method(enum http_method method) {
     return 0;
 }
 
+/* "Bearer <token>" */
+static bool brings_token(const struct api *api, const struct api_request *request) {
+    struct slice rest = request->authorization;
+    struct slice scheme = slice_cut(&rest, ' ');
+    bool is_bearer =
+        scheme.len == strlen("Bearer") && strncasecmp(scheme.at, "Bearer", scheme.len) == 0;
+    return is_bearer && equal_in_constant_time(slice_trim(rest), api->token);
+}
+
 /* While there is one shard, whatever the key is does not matter. */
 uint64_t api_lane(struct api *api, enum http_method method, struct slice target) {
     struct slice path, query, key;
@@ -643,6 +671,10 @@ enum api_outcome api_handle(struct api *api, const struct api_request *request,
     reply->listing = NULL;
     http_split_target(request->target, &path, &query);
     const struct route *route = find_route(path, &rest);
+    bool is_open = api->token.len == 0 || (route != NULL && route->verbs & NEEDS_NO_TOKEN);
+    if (!is_open && !brings_token(api, request)) {
+        return answer_error(reply, 401, "Authorization: Bearer with the right token is needed");
+    }
     if (route == NULL) return answer_error(reply, 404, "Not found");
     if ((route->verbs & verb_of_method(request->method)) == 0) {
         reply->allow = route->allow;

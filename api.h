@@ -19,20 +19,24 @@
 struct api {
     struct node *node;                /* borrowed */
     const struct server_stats *stats; /* borrowed; for /metrics */
+    struct slice token;               /* borrowed; that requests must bring; empty: none */
+    const struct log_stats *log;      /* the same; NULL: no log is kept */
     struct buffer scratch;            /* owned; a decoded key or query */
     struct claim claim;               /* owned; the metadata of the request in hand */
     struct answer chunk;              /* API_CHUNK: for listing_take() */
 };
 
-void api_init(struct api *api, struct node *node, const struct server_stats *stats);
+void api_init(struct api *api, struct node *node, const struct server_stats *stats,
+              const struct log_stats *log);
 void api_free(struct api *api);
 
 struct api_request {
     enum http_method method;
     struct slice target;
     struct slice body;
-    uint64_t token;  /* names the request if it has to wait; less than 2^63 */
-    uint64_t stream; /* names the connection; not 0 */
+    struct slice authorization; /* the header's value, or empty */
+    uint64_t token;             /* names the request if it has to wait; less than 2^63 */
+    uint64_t stream;            /* names the connection; not 0 */
 };
 
 struct reply {

@@ -21,10 +21,10 @@
 /* ---- Sending ---- */
 
 /* Whether a member in view is waited for to hold a second copy. Not one that knows of the group and
- * does not hold it: it may be long before that can acknowledge. One that has not heard of the map
- * will, by the time the write comes. */
+ * does not hold it: it may be long before that can acknowledge; nor one whose disk is full. One
+ * that has not heard of the map will, by the time the write comes. */
 static bool counts_as_copy(const struct replica *r, const struct peer *p) {
-    return peer_in_view(p) && (p->holds || !row_knows_map(&p->row, r->map_id));
+    return peer_in_view(p) && !p->row.is_full && (p->holds || !row_knows_map(&p->row, r->map_id));
 }
 
 static void send_to(struct replica *r, struct peer *p, struct slice frame) {
@@ -101,7 +101,7 @@ void broadcast_deliver_own(struct replica *r, uint64_t up_to) {
         struct incoming in = deliver_understand_kept(r, u->write);
         struct dot missing;
         assert(deliver_judge(r, &in, &missing) == IS_NEXT);
-        u->replaced = deliver_next(r, &in, &u->seen);
+        u->replaced = deliver_next(r, &in, kept_frame(u->write), &u->seen);
         u->seen.time = hlc_max(u->seen.time, in.w.hlc);
         vclock_raise(&u->seen.clock, in.dot);
         ring_keep(&r->ring, u->write);
@@ -136,6 +136,7 @@ void broadcast_begin_write(struct replica *r, uint64_t token, const struct versi
 bool broadcast_write_alone(struct replica *r, struct store_place place, const struct version *v) {
     assert(r->mate_count == 0 && v->dot.n == r->assigned + 1);
     if (!store_put(r->store, place, v)) return false;
+    if (r->redo.is_on) replica_put_stored(r, redo_output(&r->redo), WIRE_WRITE, v);
     r->assigned = v->dot.n;
     r->hlc = hlc_max(r->hlc, v->hlc);
     parts_deliver(&r->parts, &r->slots, place.slot, v->dot);
@@ -182,7 +183,11 @@ bool broadcast_on_write(struct replica *r, struct peer *from, struct slice frame
         deliver_release(r);
         break;
     case IS_NEXT:
-        deliver_next(r, &in, NULL);
+        if (r->is_full) { /* until there is room on it; what does not fit here is pulled */
+            deliver_hold_back(r, &in, frame);
+            break;
+        }
+        deliver_next(r, &in, frame, NULL);
         ring_keep(&r->ring, kept_create(in.dot, in.slot, frame));
         deliver_release(r);
         break;

@@ -89,6 +89,12 @@ static inline char *write_slice(char *at, struct slice s) {
     return at + s.len;
 }
 
+static inline struct slice write_copy(char **at, struct slice s) { /* the copy; *at moves on */
+    struct slice copy = {*at, s.len};
+    *at = write_slice(*at, s);
+    return copy;
+}
+
 static inline struct slice buffer_slice(const struct buffer *b) {
     return (struct slice){b->at, b->len};
 }

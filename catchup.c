@@ -17,7 +17,8 @@
  * this map. The last rules out copies that are still on their way: frames of an older boot are
  * refused once a newer one was heard, what a node sent before it changed its group has come before
  * the row that says so, and whoever of the present boots could have sent a copy has it. Never a
- * matter of time.
+ * matter of time. What is held back for a map that nobody knows any more is dropped on the same
+ * terms (waive_of_dead_maps).
  */
 #include "catchup.h"
 
@@ -100,19 +101,29 @@ static bool lacks(const struct replica *r, const struct row *row) {
 
 /* ---- Asking ---- */
 
+static bool is_pulling(const struct replica *r) {
+    return r->pull_from != NULL && r->pull_until_ms > r->peers->now_ms &&
+           peer_in_view(r->pull_from);
+}
+
+/* The slots that are wanted whole of it. What has come since the last tick is not asked for again,
+ * whatever its last row says: that may be older. False: there are none. */
+static bool wants_whole(const struct replica *r, const struct peer *p, struct slots *out) {
+    if (!handover_lacks(r, &p->row, out)) return false;
+    slots_leave(out, &r->fetched);
+    return slots_next(out, 0) < SHARD_SLOTS;
+}
+
 static void pull(struct replica *r, struct peer *p) {
     struct buffer *out = replica_output(r, p);
-    bool busy =
-        r->pull_from != NULL && r->pull_until_ms > r->peers->now_ms && peer_in_view(r->pull_from);
-    if (busy || out == NULL) return;
+    if (is_pulling(r) || out == NULL || r->is_full) return;
     r->pull_from = p;
     r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
     r->pull_wanted = false;
     r->stats.pulls++;
-    struct slots whole;
     uint8_t bytes[WIRE_SLOTS_BYTES];
-    handover_lacks(r, &p->row, &whole);
-    row_put_slots(bytes, &whole);
+    wants_whole(r, p, &r->pulled);
+    row_put_slots(bytes, &r->pulled);
     uint16_t count = parts_that_fit(r);
     size_t begun = wire_begin_pull(out, r->map_id, bytes, count);
     for (uint16_t i = 0; i < count; i++)
@@ -142,13 +153,16 @@ static void pull_what_is_wanted(struct replica *r) {
     if (any != NULL) pull(r, any);
 }
 
-/* The base of owned slots, from whoever has some of it. */
+/* The base of owned slots, from whoever has some of it. A pull that asked for no whole slots, or
+ * has brought them all, does not keep this waiting. */
 static void pull_base(struct replica *r) {
     struct slots whole;
+    if (is_pulling(r) && slots_next(&r->pulled, 0) < SHARD_SLOTS) return;
     for (uint32_t i = 0; i < r->peers->count; i++) {
         struct peer *p = r->peers->list[(r->pull_turn + i) % r->peers->count];
         if (!peer_in_view(p) || peer_output(p) == NULL) continue;
-        if (!handover_lacks(r, &p->row, &whole)) continue;
+        if (!wants_whole(r, p, &whole)) continue;
+        r->pull_until_ms = 0;
         pull(r, p);
         return;
     }
@@ -156,7 +170,7 @@ static void pull_base(struct replica *r) {
 
 /* A pull of no parts: it neither ends the one that is going on nor waits for it. */
 void catchup_hurry(struct replica *r, uint32_t slot) {
-    for (uint32_t i = 0; i < r->peers->count && !slots_has(&r->hurried, slot); i++) {
+    for (uint32_t i = 0; i < r->peers->count && !slots_has(&r->hurried, slot) && !r->is_full; i++) {
         struct peer *p = r->peers->list[i];
         bool offers = peer_in_view(p) && handover_lacks_slot(r, &p->row, slot);
         struct buffer *out = offers ? replica_output(r, p) : NULL;
@@ -165,6 +179,7 @@ void catchup_hurry(struct replica *r, uint32_t slot) {
         if (out == NULL) continue;
         slots_add(&wanted, slot);
         slots_add(&r->hurried, slot);
+        slots_remove(&r->pulled, slot); /* when it comes, it will not be by the pull */
         row_put_slots(bytes, &wanted);
         wire_end_pull(out, wire_begin_pull(out, r->map_id, bytes, 0));
     }
@@ -253,13 +268,6 @@ static bool answer_pull(struct replica *r, struct link *l, struct wire_pull *m) 
     return good;
 }
 
-static void put_version(struct replica *r, struct buffer *out, const struct version *v) {
-    struct metadata *deps = &r->unpacked;
-    metadata_clear(deps);
-    metadata_join_packed(deps, v->deps);
-    replica_put_write(r, out, WIRE_VERSION, v, deps);
-}
-
 /* An asker that lives by a greater map gets no base: writes of the groups that it has left may
  * still be on their way to here. */
 static bool may_give_base(const struct replica *r, uint64_t asked_map_id) {
@@ -282,7 +290,7 @@ static void put_image(struct replica *r, struct link *l, uint32_t slot) {
     struct version v;
     struct store_walk walk = store_walk_slot(slot);
     while (store_walk_next(r->store, &walk, &v))
-        put_version(r, out, &v);
+        replica_put_stored(r, out, WIRE_VERSION, &v);
     wire_put_slot_end(out, (uint16_t)slot);
     r->stats.images_sent++;
 }
@@ -381,7 +389,8 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
         if (recent) trail_leave(&r->trail, (struct dot){actor, w.dot.n}, m->slot);
         rest = (struct slice){rest.at + frame.bytes, rest.len - frame.bytes};
     }
-    parts_join_slot(&r->parts, m->slot, clock, NULL);
+    redo_put_frames(&r->redo, buffer_slice(&l->image));
+    redo_join_slot(&r->redo, &r->parts, m->slot, clock, NULL);
     take_base(r, m);
     vclock_join(&r->ring.trimmed, clock);
     r->progress++;
@@ -390,18 +399,28 @@ static bool apply_image(struct replica *r, struct link *l, const struct wire_slo
     return true;
 }
 
+/* What was asked for shows that the pull goes on. Other images may be of slots that somebody waits
+ * to read (catchup_hurry): those come as long as anybody reads, and say nothing about it. */
+static void note_fetched(struct replica *r, const struct peer *from, uint32_t slot) {
+    bool asked = slots_has(&r->pulled, slot);
+    slots_remove(&r->pulled, slot);
+    slots_add(&r->fetched, slot);
+    if (from == r->pull_from && (asked || r->settled))
+        r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
+}
+
 bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body) {
     uint16_t slot;
     struct wire_slot m;
     bool good = l->image_head.len > 0 && wire_read_slot_end(body, &slot) &&
                 wire_read_slot(buffer_slice(&l->image_head), &m) && slot == m.slot &&
                 m.groups.count <= BASE_GROUPS_MAX;
-    if (good && parts_clock(&r->parts, m.slot) != NULL) {
+    if (good && parts_clock(&r->parts, m.slot) != NULL && !r->is_full) {
         struct vclock clock = {0};
         good = row_read_dots(&clock, m.dots, r->actors) && apply_image(r, l, &m, &clock);
         vclock_free(&clock);
     }
-    if (l->peer == r->pull_from) r->pull_until_ms = r->peers->now_ms + REPLICA_PULL_MS;
+    if (good) note_fetched(r, l->peer, slot);
     buffer_free(&l->image);
     buffer_free(&l->image_head);
     return good;
@@ -412,10 +431,15 @@ bool catchup_on_slot_end(struct replica *r, struct link *l, struct slice body) {
 static void become_synced(struct replica *r, bool provisional) {
     r->synced = true;
     r->provisional = provisional;
+    redo_ready(&r->redo, true, provisional);
     r->peers->rows_due = true;
     r->progress++;
     notes_put(r->notes,
               provisional ? "ready, provisionally: not all members were reached" : "ready", NULL);
+}
+
+void catchup_resume(struct replica *r, bool provisional) {
+    become_synced(r, provisional);
 }
 
 /* One that stands by has nothing to catch up with but the maps. */
@@ -455,14 +479,32 @@ static void judge_member(struct replica *r) {
     if (any_holds) {
         if (has_targets && r->holds) become_synced(r, false);
     } else if (level && (all_reached || waited) && !somebody_has_base(r)) {
-        parts_found(&r->parts, &r->slots, r->group);
+        redo_found(&r->redo, &r->parts, &r->slots, r->group);
         r->base_moved = true;
         become_synced(r, !all_reached);
     }
 }
 
+bool catchup_asks_for_maps(const struct replica *r, const struct peer *p) {
+    return !r->provisional || p->is_met;
+}
+
+bool catchup_awaits_maps(const struct replica *r) {
+    for (uint32_t i = 0; i < r->peers->count && r->maps->count < MAPS_MAX; i++) {
+        const struct peer *p = r->peers->list[i];
+        if (!peer_in_view(p) || !catchup_asks_for_maps(r, p)) continue;
+        for (uint32_t k = 0; k < p->row.map_count; k++) {
+            if (maps_find(r->maps, p->row.maps[k]) == NULL) return true;
+        }
+    }
+    return false;
+}
+
+/* A former process of this node may have written by a map that is still to come: who is ready would
+ * begin its group anew, after it had said that it has all. */
 static void judge_synced(struct replica *r) {
-    if (r->map_id == 0) return;
+    if (r->map_id == 0 || peers_rows_are_old(r->peers)) return;
+    if (catchup_awaits_maps(r)) return;
     if (r->group == 0)
         judge_standing_by(r);
     else
@@ -474,6 +516,7 @@ static void judge_provisional(struct replica *r) {
         if (!r->mates[i]->is_met) return;
     }
     r->provisional = false;
+    redo_ready(&r->redo, true, false);
 }
 
 bool catchup_on_row(struct replica *r, struct peer *from, struct slice body) {
@@ -485,11 +528,13 @@ bool catchup_on_row(struct replica *r, struct peer *from, struct slice body) {
     bool moves = from->row.total != total && from->owes_since_ms != UINT64_MAX;
     if (moves)
         from->owes_since_ms = r->peers->now_ms; /* it catches up, and owes no more than that */
+    if (from->row.is_full) from->owes_since_ms = UINT64_MAX; /* it says that it cannot */
     bool lags = lacks(r, &from->row);
     if (!r->synced && from->row.synced && !from->target.is_heard) {
         row_read(&from->target, body, r->actors);
     }
     if (from->row.synced && !lags) from->is_met = true;
+    r->row_came = true;
     if (lagged || (lags && (!r->synced || r->pull_wanted))) pull(r, from);
     r->progress++; /* it may prove a loss */
     return true;
@@ -519,10 +564,13 @@ static bool counts(const struct replica *r, const struct peer *p) {
 }
 
 /* One whom the map does not name may have what others miss, too: it was struck off with its data
- * and named again, or it lives by a later map that has not come yet. */
+ * and named again, or it lives by a later map that has not come yet. It lives if it is heard, or
+ * has answered this node's call, though its own has not come yet. */
 static bool is_stranger(const struct replica *r, const struct peer *p) {
     if (p->state == PEER_SELF || map_has_node(r->maps->map, &p->address)) return false;
-    return p->state == PEER_UP || p->state == PEER_PROBATION || peer_is_listed(r->peers, p);
+    bool answers = p->to != NULL && p->to->state == LINK_OPEN;
+    bool heard = p->state == PEER_UP || p->state == PEER_PROBATION;
+    return heard || answers || peer_is_listed(r->peers, p);
 }
 
 /* The sender, a node of the map, has heard all strangers that this node has, and has no others. */
@@ -542,6 +590,7 @@ static bool has_the_same_strangers(const struct replica *r, const struct row *ro
 
 /* Everybody's word counts: that of all nodes of the map, and of all strangers. */
 static bool is_quorate(const struct replica *r) {
+    if (peers_rows_are_old(r->peers)) return false;
     for (uint32_t i = 0; i < r->other_count; i++) {
         const struct peer *p = r->others[i];
         if (!counts(r, p) || !has_the_same_strangers(r, &p->row)) return false;
@@ -584,6 +633,13 @@ static bool makes_no_more(const struct replica *r, uint32_t actor) {
     return actors_get(r->actors, actor)->is_over || has_left(r, actor);
 }
 
+static void note_waived(struct replica *r, uint32_t actor) {
+    r->progress++;
+    r->stats.waived++;
+    notes_put(r->notes, "a write is lost for ever and no longer waited for; it was of ",
+              &actors_get(r->actors, actor)->node);
+}
+
 bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     if (!makes_no_more(r, dot.actor) || !is_quorate(r)) return false;
     if (!nobody_has(r, dot, slot)) return false;
@@ -592,13 +648,11 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot) {
     if (of == NULL) of = &r->slots; /* it may have written to any: its map died with who knew it */
     for (uint32_t s = slots_next(of, 0); s < SHARD_SLOTS; s = slots_next(of, s + 1)) {
         bool mine = slots_has(&r->slots, s);
-        if (mine && nobody_has(r, dot, s)) parts_join_slot(&r->parts, s, &lost, NULL);
+        if (!mine || !nobody_has(r, dot, s)) continue;
+        redo_join_slot(&r->redo, &r->parts, s, &lost, NULL);
     }
     vclock_raise(&r->ring.trimmed, dot);
-    r->progress++;
-    r->stats.waived++;
-    notes_put(r->notes, "a write is lost for ever and no longer waited for; it was of ",
-              &actors_get(r->actors, dot.actor)->node);
+    note_waived(r, dot.actor);
     deliver_release(r);
     return true;
 }
@@ -614,20 +668,50 @@ static void waive_for_held(struct replica *r) {
     }
 }
 
+/* Everybody in view has said which maps it knows, and this node knows them all. */
+static bool knows_all_maps(const struct replica *r) {
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct peer *p = r->peers->list[i];
+        for (uint32_t k = 0; k < p->row.map_count && peer_in_view(p); k++) {
+            if (maps_find(r->maps, p->row.maps[k]) == NULL) return false;
+        }
+    }
+    return true;
+}
+
+/* What is held back until a map comes that has died with all who knew it: nobody can say any more
+ * which slots are its group's, and as long as it is held here nobody else may give it up. */
+static void waive_of_dead_maps(struct replica *r) {
+    for (uint32_t i = 0; i < r->held.count;) {
+        uint32_t actor = r->held.list[i]->dot.actor;
+        bool lost = replica_slots_of(r, actor) == NULL && makes_no_more(r, actor) &&
+                    knows_all_maps(r) && is_quorate(r);
+        if (!lost) {
+            i++;
+            continue;
+        }
+        free(held_take(&r->held, i));
+        note_waived(r, actor);
+    }
+}
+
 /* ---- Turns ---- */
 
 void catchup_tick(struct replica *r) {
     bool gone = r->pull_from != NULL && !peer_in_view(r->pull_from);
     if (gone) r->pull_from = NULL; /* it may be forgotten, long after this */
-    r->hurried = (struct slots){0};
+    r->hurried = r->fetched = (struct slots){0};
     if (!r->synced) judge_synced(r);
     if (r->provisional) judge_provisional(r);
-    if (r->synced) waive_for_held(r);
+    if (r->synced) {
+        waive_for_held(r);
+        waive_of_dead_maps(r);
+    }
     handover_tick(r);
 }
 
 void catchup_end_turn(struct replica *r) {
-    handover_judge(r);
+    handover_end_turn(r);
     if (!r->synced) judge_synced(r);
     handover_judge(r);
     if (r->map_id != 0 && !r->settled) pull_base(r);

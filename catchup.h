@@ -35,6 +35,14 @@ bool catchup_waive(struct replica *r, struct dot dot, uint32_t slot);
  * before all other images. */
 void catchup_hurry(struct replica *r, uint32_t slot);
 
+/* It takes over maps from the peer: see PRUNE in cluster.c. */
+bool catchup_asks_for_maps(const struct replica *r, const struct peer *p);
+/* Somebody in view knows a map that this node has asked for. */
+bool catchup_awaits_maps(const struct replica *r);
+
+/* This node had caught up, in a former process, and has all that that had. */
+void catchup_resume(struct replica *r, bool provisional);
+
 void catchup_tick(struct replica *r);
 void catchup_end_turn(struct replica *r); /* asks, and sends images */
 

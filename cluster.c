@@ -18,7 +18,10 @@
 
 /* ---- Maps ---- */
 
+/* What a map stands for was here when it was named; see PRUNE. It may have been in the end of a log
+ * that is gone, and then only those tell that others have it. */
 bool cluster_knows_map(const struct cluster *c, struct map_ref ref) {
+    if (c->lost_tail && c->replica.provisional && ref.epoch > 1) return false;
     for (uint32_t i = 0; i < c->maps.count; i++) {
         const struct map *m = c->maps.list[i];
         if (m->epoch == ref.epoch && m->id >> 32 == ref.id) return true;
@@ -55,6 +58,7 @@ static void take_struck(struct cluster *c, const struct map *m) {
     }
 }
 
+/* What it takes from base is recorded before it is, what it opens after: a log may end anywhere. */
 static void adopt(struct cluster *c, struct map *m) {
     const struct map *before = c->maps.is_decided ? c->maps.map : NULL;
     c->maps.map = m;
@@ -64,10 +68,29 @@ static void adopt(struct cluster *c, struct map *m) {
     for (uint32_t i = 0; i < m->node_count; i++)
         peers_know(&c->peers, &m->nodes[i]);
     take_struck(c, m);
-    replica_take_place(&c->replica);
+    replica_take_place(&c->replica, c->resume.is_due);
     handover_adopt(&c->replica, before);
     handover_judge(&c->replica);
+    if (before == NULL && !c->resume.is_due) redo_map(&c->replica.redo, m);
+    redo_adopt(&c->replica.redo, m->id);
     c->peers.rows_due = true;
+}
+
+/* Goes on as the former process, as a node does that was only cut off. */
+static void resume(struct cluster *c) {
+    adopt(c, c->maps.map);
+    c->resume.is_due = false;
+    c->maps.next = maps_greatest_beyond(&c->maps);
+    if (c->resume.synced) catchup_resume(&c->replica, c->resume.provisional);
+    if (c->peers.count == 1) catchup_tick(&c->replica); /* nobody else: no other tick comes */
+}
+
+/* By the map at hand from now on. */
+static void settle_on_map(struct cluster *c) {
+    if (c->resume.is_due)
+        resume(c);
+    else
+        adopt(c, c->maps.map);
 }
 
 static uint64_t group_in(const struct cluster *c, const struct map *m) {
@@ -89,23 +112,6 @@ static void note_map(struct cluster *c) {
     notes_put(&c->notes, text, NULL);
 }
 
-/* See PRUNE. */
-static bool asks_for_maps(const struct cluster *c, const struct peer *p) {
-    return !c->replica.provisional || p->is_met;
-}
-
-/* Somebody in view knows a map that this node has asked for. */
-static bool awaits_maps(const struct cluster *c) {
-    for (uint32_t i = 0; i < c->peers.count && c->maps.count < MAPS_MAX; i++) {
-        const struct peer *p = c->peers.list[i];
-        if (!peer_in_view(p) || !asks_for_maps(c, p)) continue;
-        for (uint32_t k = 0; k < p->row.map_count; k++) {
-            if (maps_find(&c->maps, p->row.maps[k]) == NULL) return true;
-        }
-    }
-    return false;
-}
-
 /* A change of group waits for the writes under way: their second copies are with the old members,
  * and an actor writes for one group only. */
 static void try_adopt(struct cluster *c) {
@@ -118,7 +124,7 @@ static void try_adopt(struct cluster *c) {
 /* One that was heard of waits until those are known that came before it: by one of them this node
  * may have lost its base. */
 static void try_adopt_heard(struct cluster *c) {
-    if (!awaits_maps(c)) try_adopt(c);
+    if (!catchup_awaits_maps(&c->replica)) try_adopt(c);
 }
 
 /* What is full stays full until this process ends, and peers go on offering more. */
@@ -139,6 +145,7 @@ static void learn_map(struct cluster *c, struct map *m) {
         map_free(m);
         return;
     }
+    if (c->resume.is_due) resume(c);
     if (!ms->is_decided) { /* nobody has lived by the one that this node would have drawn */
         maps_replace(ms, m);
         adopt(c, m);
@@ -146,6 +153,7 @@ static void learn_map(struct cluster *c, struct map *m) {
     }
     maps_add(ms, m);
     handover_learn(&c->replica, m);
+    redo_map(&c->replica.redo, m);
     c->replica.progress++; /* somebody may wait for it */
     if (!map_less(ms->next != NULL ? ms->next : ms->map, m)) return;
     ms->next = m;
@@ -161,7 +169,15 @@ static bool nobody_has_a_map(const struct cluster *c) {
 
 static void decide_map(struct cluster *c) {
     if (nobody_has_a_map(c) || peers_awake_ms(&c->peers) >= c->started_ms + CLUSTER_ASK_MS)
-        adopt(c, c->maps.map);
+        settle_on_map(c);
+}
+
+/* Somebody lives by the map that this node would live by; or, in the case of one that resumes, by
+ * any that it knows. */
+static bool decides_for_me(const struct cluster *c, const struct row *row) {
+    if (c->maps.is_decided) return false;
+    return c->resume.is_due ? maps_find(&c->maps, row->map_id) != NULL
+                            : row->map_id == c->maps.map->id;
 }
 
 static bool lives_here(const struct cluster *c, const struct row *row) {
@@ -258,19 +274,33 @@ static bool is_same_layout(const struct map *a, const struct map *b) {
     return memcmp(a->shard_of_slot, b->shard_of_slot, sizeof a->shard_of_slot) == 0;
 }
 
-uint64_t cluster_propose_reshard(struct cluster *c, uint32_t shard_count) {
+/* All that are in view, in so many shards. */
+static struct map *deal_anew(const struct cluster *c, uint32_t shard_count) {
+    struct address *live = bytes_alloc(c->peers.count * sizeof *live);
+    uint64_t *boots = bytes_alloc(c->peers.count * sizeof *boots);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < c->peers.count; i++) {
+        const struct peer *p = c->peers.list[i];
+        if (!peer_in_view(p)) continue;
+        live[count] = p->address;
+        boots[count++] = p->state == PEER_SELF ? c->peers.boot : p->boot;
+    }
     struct map_plan plan = {
-        .live = bytes_alloc(c->peers.count * sizeof(struct address)),
+        .live = live,
+        .boots = boots,
+        .live_count = count,
         .shard_count = shard_count,
         .proposer = &c->peers.self,
         .nonce = c->random64(),
     };
-    for (uint32_t i = 0; i < c->peers.count; i++) {
-        const struct peer *p = c->peers.list[i];
-        if (peer_in_view(p)) ((struct address *)plan.live)[plan.live_count++] = p->address;
-    }
     struct map *m = map_reshard(c->maps.map, &plan);
-    free((void *)plan.live);
+    free(live);
+    free(boots);
+    return m;
+}
+
+uint64_t cluster_propose_reshard(struct cluster *c, uint32_t shard_count) {
+    struct map *m = deal_anew(c, shard_count);
     bool nothing_moves = c->maps.map->is_explicit && is_same_layout(m, c->maps.map);
     uint64_t id = nothing_moves ? c->maps.map->id : m->id;
     if (nothing_moves)
@@ -402,6 +432,7 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
         .readmit_ms = config->readmit_ms,
     };
     peers_init(&c->peers, &peers, &c->notes, now_ms);
+    c->handshake = (struct handshake){&c->peers, config->secret, config->random64};
     for (uint32_t i = 0; i < config->view_count; i++)
         peers_add(&c->peers, &config->view[i], true);
     struct replica_config replica = {
@@ -418,7 +449,21 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
     uint32_t shards = config->shard_count == 0 ? 1 : config->shard_count;
     maps_init(&c->maps,
               map_create_first(config->view, config->view_count, shards, config->shard_count != 0));
-    if (config->shard_count != 0 || config->view_count == 1) adopt(c, c->maps.map);
+    c->draws_map = config->shard_count != 0 || config->view_count == 1;
+    if (!config->keeps_journal) cluster_begin(c);
+}
+
+void cluster_begin(struct cluster *c) {
+    if (c->draws_map) adopt(c, c->maps.map);
+}
+
+void cluster_resume(struct cluster *c, struct map *m, bool synced, bool provisional) {
+    c->maps.map = m;
+    c->resume = (struct cluster_resume){true, synced, provisional};
+    for (uint32_t i = 0; i < m->node_count; i++)
+        peers_know(&c->peers, &m->nodes[i]);
+    take_struck(c, m);
+    if (c->peers.count == 1) resume(c);
 }
 
 void cluster_free(struct cluster *c) {
@@ -441,7 +486,8 @@ static void put_row(struct cluster *c, struct peer *p, struct buffer *out) {
     }
     unsigned flags = (c->replica.synced ? WIRE_ROW_SYNCED : 0u) |
                      (p->state == PEER_UP ? WIRE_ROW_HEARS_YOU : 0u) |
-                     (c->replica.settled ? WIRE_ROW_SETTLED : 0u);
+                     (c->replica.settled ? WIRE_ROW_SETTLED : 0u) |
+                     (c->replica.is_full ? WIRE_ROW_FULL : 0u);
     struct wire_row_writer w;
     wire_begin_row(&w, out, (uint8_t)flags, maps, count);
     for (uint32_t i = 0; i < c->peers.count; i++) {
@@ -453,7 +499,7 @@ static void put_row(struct cluster *c, struct peer *p, struct buffer *out) {
                                          .shares_map = self || lives_here(c, &about->row)};
         wire_put_row_peer(&w, &row_peer);
     }
-    catchup_put_parts(&c->replica, &w);
+    if (!c->resume.is_due) catchup_put_parts(&c->replica, &w);
     wire_end_row(&w);
 }
 
@@ -479,8 +525,8 @@ static bool on_row(struct cluster *c, struct peer *p, struct slice body) {
     bool was_in_view = peer_in_view(p);
     if (!catchup_on_row(&c->replica, p, body)) return false;
     peers_on_row(&c->peers, p);
-    if (asks_for_maps(c, p)) ask_for_maps(c, p);
-    if (!c->maps.is_decided && p->row.map_id == c->maps.map->id) adopt(c, c->maps.map);
+    if (catchup_asks_for_maps(&c->replica, p)) ask_for_maps(c, p);
+    if (decides_for_me(c, &p->row)) settle_on_map(c);
     if (was_in_view != peer_in_view(p)) c->peers.rows_due = true;
     return true;
 }
@@ -566,16 +612,7 @@ static void take_frame(struct cluster *c, struct link *l, const struct wire_fram
         if (!on_frame(c, l, f, frame)) peers_break(&c->peers, l, "peer: a frame makes no sense: ");
         return;
     }
-    if (f->type == WIRE_HELLO) peers_on_hello(&c->peers, l, f->body);
-    if (f->type == WIRE_WELCOME) peers_on_welcome(&c->peers, l, f->body);
-    if (f->type == WIRE_REFUSED) peers_on_refused(&c->peers, l, f->body);
-}
-
-/* Before the handshake, and backwards, only handshakes come, and they are short. */
-static bool may_come(const struct link *l, enum wire_type type) {
-    if (l->dialled) return type == WIRE_WELCOME || type == WIRE_REFUSED;
-    bool greets = type == WIRE_HELLO;
-    return l->state == LINK_OPEN ? !greets : greets;
+    handshake_on_frame(&c->handshake, l, f);
 }
 
 size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes) {
@@ -586,7 +623,7 @@ size_t cluster_received(struct cluster *c, struct link *l, struct slice bytes) {
         struct wire_frame f;
         struct slice rest = {bytes.at + taken, bytes.len - taken};
         enum wire_cut cut = wire_cut(rest, &f);
-        bool odd = f.bytes > 0 && !may_come(l, f.type);
+        bool odd = f.bytes > 0 && !handshake_may_come(l, f.type);
         if (cut == WIRE_CUT_MORE && !odd) return taken;
         if (cut == WIRE_CUT_BAD || odd) {
             peers_break(&c->peers, l, "peer: bytes that are no frame, or not now: ");
@@ -609,6 +646,7 @@ void cluster_set_time(struct cluster *c, uint64_t now_ms) {
     if (!c->maps.is_decided) decide_map(c);
     broadcast_tick(&c->replica);
     catchup_tick(&c->replica);
+    store_sweep(c->store, CLUSTER_SWEEP_VERSIONS_MAX);
     propose_maps(c);
     try_adopt_heard(c);
 }

@@ -12,19 +12,22 @@
 #include "broadcast.h"
 #include "catchup.h"
 #include "handover.h"
+#include "handshake.h"
 
-#define CLUSTER_ASK_MS       1000  /* a map of somebody else is waited for at start */
-#define CLUSTER_FULL_NOTE_MS 60000 /* a table that is full is noted this often */
-#define CLUSTER_ACTORS_MAX   65536 /* that peers may introduce */
-#define CLUSTER_OVER_ACTORS  32    /* of past boots in D before a first map is replaced */
+#define CLUSTER_ASK_MS             1000  /* a map of somebody else is waited for at start */
+#define CLUSTER_SWEEP_VERSIONS_MAX 8192  /* freed in a tick, of slots that went: 2 ms or so */
+#define CLUSTER_FULL_NOTE_MS       60000 /* a table that is full is noted this often */
+#define CLUSTER_ACTORS_MAX         65536 /* that peers may introduce */
+#define CLUSTER_OVER_ACTORS        32    /* of past boots in D before a first map is replaced */
 
 struct cluster_config {
     struct address self;
     const struct address *view; /* sorted, self among them */
     uint32_t view_count, shard_count;
     uint64_t boot;
-    struct slice cluster;
+    struct slice cluster, secret; /* borrowed; empty secret: none */
     uint32_t readmit_ms, ring_writes_max, over_actors_max;
+    bool keeps_journal; /* nothing begins before cluster_begin() or cluster_resume() */
     struct hash_seed seed;
     uint64_t (*random64)(void);
 };
@@ -34,6 +37,7 @@ struct cluster {
     struct actors *actors; /* owned, as the store and the maps */
     struct store *store;
     struct peers peers;
+    struct handshake handshake;
     struct replica replica;
     uint64_t (*random64)(void);
     uint64_t started_ms;
@@ -42,7 +46,13 @@ struct cluster {
     uint64_t full_noted_ms; /* no note before that says so again */
 
     struct maps maps;
+    bool draws_map; /* by itself, without asking who has one */
+    bool lost_tail; /* the log that this process found may lack its end */
     uint32_t shard; /* of this node in the map that it lives by, or SHARD_NONE */
+    struct cluster_resume {
+        bool is_due; /* a former process lived by maps.map; this one does not yet */
+        bool synced, provisional;
+    } resume;
 
     /* For whoever owns this: WIRE_OP and WIRE_ANSWER, of peers that are up. False: nonsense. */
     bool (*on_operation)(struct cluster *c, struct link *l, const struct wire_frame *f);
@@ -50,6 +60,14 @@ struct cluster {
 
 void cluster_init(struct cluster *c, const struct cluster_config *config, uint64_t now_ms);
 void cluster_free(struct cluster *c);
+
+/* The log had nothing: a first start. */
+void cluster_begin(struct cluster *c);
+
+/* A former process of this node lived by m, one of the known maps, and with what is in the replica
+ * now. Until somebody is heard, or CLUSTER_ASK_MS have passed, this one serves nobody and shows
+ * nothing of it; then it goes on from there. `synced`: all that the former one had is here. */
+void cluster_resume(struct cluster *c, struct map *m, bool synced, bool provisional);
 
 void cluster_set_time(struct cluster *c, uint64_t now_ms);
 void cluster_end_turn(struct cluster *c);

@@ -6,6 +6,7 @@
  */
 #include "config.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@
 
 #define DEFAULT_ADDRESS "127.0.0.1:8090"
 #define HOUR_MS         3600000
+#define SKEW_MS_MAX     (24 * HOUR_MS)
 
 /* What one reading works on. */
 struct reading {
@@ -100,6 +102,19 @@ static bool read_memory(struct reading *r) {
     return true;
 }
 
+/* Tests want to see nodes with clocks that disagree. */
+static bool read_skew(struct reading *r) {
+    const char *text = look_up(r, "CLOCK_SKEW_MS");
+    if (text == NULL) return true;
+    bool behind = text[0] == '-';
+    uint64_t n;
+    if (!slice_to_u64(slice_of(text + behind), &n) || n > SKEW_MS_MAX) {
+        return fail(r, "CLOCK_SKEW_MS", text, "expected milliseconds, up to a day, such as -500");
+    }
+    r->c.clock_skew_ms = behind ? -(int32_t)n : (int32_t)n;
+    return true;
+}
+
 /* ---- Addresses ---- */
 
 static bool read_self(struct reading *r) {
@@ -182,6 +197,60 @@ static bool read_cluster(struct reading *r) {
     return true;
 }
 
+/* ---- Secrets ---- */
+
+/* One line of printable ASCII without spaces. What is wrong is said without what it is. */
+static bool take_secret(struct reading *r, const char *name, const char *text, char *into) {
+    size_t len = strlen(text), good = 0;
+    if (len > 0 && text[len - 1] == '\n') len--;
+    while (good < len && text[good] > ' ' && text[good] <= '~')
+        good++;
+    if (len == 0 || len > CONFIG_SECRET_MAX || good != len)
+        return fail(r, name, "...", "expected 1 to 256 printable characters without spaces");
+    memcpy(into, text, len);
+    return true;
+}
+
+static bool read_secret_file(struct reading *r, const char *name, const char *path, char *into) {
+    char text[CONFIG_SECRET_MAX + 3]; /* with a newline, one byte too many, and NUL */
+    FILE *file = fopen(path, "r");
+    if (file == NULL) return fail(r, name, path, strerror(errno));
+    size_t len = fread(text, 1, sizeof text - 1, file);
+    bool broken = ferror(file) != 0;
+    fclose(file);
+    if (broken) return fail(r, name, path, "cannot be read");
+    text[len] = '\0';
+    return take_secret(r, name, strlen(text) == len ? text : "", into);
+}
+
+/* NAME, or a file that NAME_FILE names. */
+static bool read_secret(struct reading *r, const char *name, char *into) {
+    char name_file[32];
+    snprintf(name_file, sizeof name_file, "%s_FILE", name);
+    const char *text = look_up(r, name), *path = look_up(r, name_file);
+    if (text != NULL && path != NULL)
+        return fail(r, name_file, path, "give the secret or the file, not both");
+    if (path != NULL) return read_secret_file(r, name_file, path, into);
+    return text == NULL || take_secret(r, name, text, into);
+}
+
+static bool read_secrets(struct reading *r) {
+    return read_secret(r, "AUTH_TOKEN", r->c.auth_token) &&
+           read_secret(r, "CLUSTER_SECRET", r->c.cluster_secret);
+}
+
+static bool read_tls(struct reading *r) {
+    r->c.tls_cert = look_up(r, "TLS_CERT");
+    r->c.tls_key = look_up(r, "TLS_KEY");
+    r->c.tls_ca = look_up(r, "TLS_CA");
+    if (r->c.tls_cert != NULL && r->c.tls_key == NULL)
+        return fail(r, "TLS_CERT", r->c.tls_cert, "TLS_KEY is needed, too");
+    if (r->c.tls_cert == NULL && r->c.tls_key != NULL)
+        return fail(r, "TLS_KEY", r->c.tls_key, "TLS_CERT is needed, too");
+    return r->c.tls_ca == NULL || r->c.tls_cert != NULL ||
+           fail(r, "TLS_CA", r->c.tls_ca, "TLS_CERT and TLS_KEY are needed, too");
+}
+
 static bool read_log_level(struct reading *r) {
     const char *text = look_up(r, "LOG_LEVEL");
     r->c.log_level = LOG_INFO;
@@ -189,10 +258,21 @@ static bool read_log_level(struct reading *r) {
            fail(r, "LOG_LEVEL", text, "expected error, warn, info or debug");
 }
 
-/* Whoever asks for a log must not be given a store that forgets. */
-static bool refuse_log(struct reading *r) {
-    const char *text = look_up(r, "DATA_DIR");
-    return text == NULL || fail(r, "DATA_DIR", text, "this version keeps data in memory only");
+static bool read_log(struct reading *r) {
+    static const char *const names[] = {"always", "everysec", "never"};
+    const char *text = look_up(r, "FSYNC");
+    r->c.data_dir = look_up(r, "DATA_DIR");
+    r->c.fsync = CONFIG_FSYNC_EVERYSEC;
+    if (r->c.data_dir != NULL && strlen(r->c.data_dir) > CONFIG_PATH_MAX)
+        return fail(r, "DATA_DIR", r->c.data_dir, "longer than 1000 bytes");
+    if (text == NULL) return true;
+    for (int i = CONFIG_FSYNC_ALWAYS; i <= CONFIG_FSYNC_NEVER; i++) {
+        if (strcmp(text, names[i]) != 0) continue;
+        r->c.fsync = (enum config_fsync)i;
+        /* Whoever asks for that must not be given a store that forgets. */
+        return r->c.data_dir != NULL || fail(r, "FSYNC", text, "there is no DATA_DIR to keep");
+    }
+    return fail(r, "FSYNC", text, "expected always, everysec or never");
 }
 
 /* What the settings must be to one another. */
@@ -216,8 +296,8 @@ static bool check_together(struct reading *r) {
 bool config_read(struct config *out, config_lookup lookup, char error[CONFIG_ERROR_BYTES]) {
     struct reading r = {.lookup = lookup, .error = error};
     bool good = read_self(&r) && read_bind(&r) && read_view(&r) && read_numbers(&r) &&
-                read_memory(&r) && read_cluster(&r) && read_log_level(&r) && refuse_log(&r) &&
-                check_together(&r);
+                read_memory(&r) && read_skew(&r) && read_cluster(&r) && read_secrets(&r) &&
+                read_tls(&r) && read_log_level(&r) && read_log(&r) && check_together(&r);
     if (good) {
         *out = r.c;
     } else {
@@ -243,7 +323,15 @@ void config_describe(struct buffer *out) {
     put_setting(out, "VIEW", "itself", "all nodes, separated by commas");
     put_setting(out, "BIND_ADDRESS", "0.0.0.0", "a loopback SOCKET_ADDRESS binds just that");
     put_setting(out, "CLUSTER", "kvs", "nodes of another name are refused");
+    put_setting(out, "CLUSTER_SECRET", "none", "that all nodes must know; or CLUSTER_SECRET_FILE");
+    put_setting(out, "AUTH_TOKEN", "none", "that clients must bring; or AUTH_TOKEN_FILE");
+    put_setting(out, "TLS_CERT", "none", "this node's certificates, PEM: clients speak HTTPS");
+    put_setting(out, "TLS_KEY", "none", "its key");
+    put_setting(out, "TLS_CA", "none", "the authority by which peers know one another");
     put_setting(out, "MAX_MEMORY", "none", "bytes of the store, such as 512M; beyond it 507");
+    put_setting(out, "DATA_DIR", "none", "directory of the log; without it all is in memory");
+    put_setting(out, "FSYNC", "everysec", "always, everysec or never: when it is made sure of");
+    put_setting(out, "CLOCK_SKEW_MS", "0", "for tests: the wall clock is wrong by this, +-");
     put_setting(out, "LOG_LEVEL", "info", "error, warn, info or debug");
     for (size_t i = 0; i < NUMBERS_COUNT; i++) {
         char fallback[16] = "none";

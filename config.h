@@ -1,7 +1,8 @@
 /* Start-up settings, read from the environment.
  *
  * Pure but for the function that looks a name up, so that tests can bring an environment of their
- * own. Nonsense is refused with one sentence; nothing is guessed.
+ * own, and for the files that secrets may stand in. Nonsense is refused with one sentence; nothing
+ * is guessed.
  */
 #ifndef KVS_CONFIG_H
 #define KVS_CONFIG_H
@@ -13,6 +14,11 @@
 #define CONFIG_VIEW_MAX    1024 /* nodes */
 #define CONFIG_CLUSTER_MAX 64   /* bytes of a cluster's name */
 #define CONFIG_ERROR_BYTES 256
+#define CONFIG_SECRET_MAX  256  /* bytes of a token or secret */
+#define CONFIG_PATH_MAX    1000 /* bytes of DATA_DIR */
+
+/* When the log is made sure of: before anything leaves, once a second, when the machine likes. */
+enum config_fsync { CONFIG_FSYNC_ALWAYS, CONFIG_FSYNC_EVERYSEC, CONFIG_FSYNC_NEVER };
 
 struct config {
     struct address self;
@@ -22,11 +28,17 @@ struct config {
     uint32_t shard_count;  /* 0: not given */
     uint32_t bind_ipv4;    /* host order */
     char cluster[CONFIG_CLUSTER_MAX + 1];
-    uint64_t memory_bytes_max; /* 0: no limit */
+    char auth_token[CONFIG_SECRET_MAX + 1];     /* that clients must bring; empty: none */
+    char cluster_secret[CONFIG_SECRET_MAX + 1]; /* that peers must know; empty: none */
+    const char *tls_cert, *tls_key, *tls_ca;    /* files; borrowed; NULL: not given */
+    uint64_t memory_bytes_max;                  /* 0: no limit */
     uint32_t peer_port_offset;
     uint32_t park_ms, readmit_ms, forward_ms;
     uint32_t request_ms, stall_ms, idle_ms;
+    int32_t clock_skew_ms; /* for tests: how wrong this node's wall clock is to be */
     enum log_level log_level;
+    const char *data_dir; /* borrowed from the environment; NULL: memory only */
+    enum config_fsync fsync;
 };
 
 typedef char *(*config_lookup)(const char *name); /* NULL when not set; getenv() is one */

@@ -102,7 +102,9 @@ bool deliver_merge(struct replica *r, const struct wire_write *w, uint32_t actor
 }
 
 /* True: there was a value before. */
-bool deliver_next(struct replica *r, const struct incoming *in, struct metadata *seen) {
+bool deliver_next(struct replica *r, const struct incoming *in, struct slice frame,
+                  struct metadata *seen) {
+    redo_put_frames(&r->redo, frame);
     bool replaced = deliver_merge(r, &in->w, in->dot.actor, seen);
     parts_deliver(&r->parts, replica_slots_of(r, in->dot.actor), in->slot, in->dot);
     trail_leave(&r->trail, in->dot, in->slot);
@@ -128,7 +130,8 @@ void deliver_hold_back(struct replica *r, const struct incoming *in, struct slic
 /* The write is here already, or is for a slot that others have: slots that are here may have waited
  * for it. A source whose ring reaches far enough never sends their images. */
 bool deliver_advance(struct replica *r, const struct incoming *in) {
-    return parts_deliver(&r->parts, replica_slots_of(r, in->dot.actor), in->slot, in->dot);
+    const struct slots *of = replica_slots_of(r, in->dot.actor);
+    return redo_advance(&r->redo, &r->parts, of, in->slot, in->dot);
 }
 
 /* Only the first of each actor can be next, so only those are read: there may be thousands behind
@@ -140,7 +143,7 @@ static bool release_round(struct replica *r) {
         struct incoming in = deliver_understand_kept(r, r->held.list[i]);
         enum delivery verdict = deliver_judge(r, &in, &missing);
         if (verdict == IS_NEXT) {
-            deliver_next(r, &in, NULL);
+            deliver_next(r, &in, kept_frame(r->held.list[i]), NULL);
             ring_keep(&r->ring, held_take(&r->held, i));
             delivered = true;
         } else if (verdict == IS_ELSEWHERE && deliver_advance(r, &in)) {
@@ -157,21 +160,40 @@ static bool release_round(struct replica *r) {
 }
 
 void deliver_release(struct replica *r) {
-    while (r->held.count > 0 && release_round(r)) {
+    while (r->held.count > 0 && !r->is_full && release_round(r)) {
     }
 }
 
 /* ---- Slots that lag behind others ---- */
 
-/* Goes along the trail once. True: something has moved. */
-static bool follow_trail(struct replica *r) {
+/* How far each actor's writes are known in the slots that it writes to; NULL: everywhere equally,
+ * so that there is nothing to level. The caller frees it. */
+static struct part_range *find_lags(const struct replica *r) {
+    uint32_t count = actors_count(r->actors);
+    struct part_range *ranges = bytes_alloc_zeroed((count + 1) * sizeof *ranges);
+    bool any = false;
+    for (uint32_t actor = 0; actor < count; actor++) {
+        const struct slots *of = replica_slots_of(r, actor);
+        if (of != NULL) ranges[actor] = parts_range(&r->parts, of, actor);
+        any = any || ranges[actor].least < ranges[actor].most;
+    }
+    if (any) return ranges;
+    free(ranges);
+    return NULL;
+}
+
+/* Goes along the trail once, past the steps that all slots know of, or none. True: something has
+ * moved. */
+static bool follow_trail(struct replica *r, const struct part_range *ranges) {
     bool moved = false;
     for (uint64_t i = trail_begin(&r->trail); i < r->trail.end; i++) {
         const struct trail_step *step = trail_at(&r->trail, i);
+        const struct part_range *range = &ranges[step->dot.actor];
+        if (step->dot.n <= range->least || step->dot.n > range->most) continue;
         const struct vclock *there = parts_clock(&r->parts, step->slot);
         const struct slots *of = replica_slots_of(r, step->dot.actor);
         if (there == NULL || of == NULL || !vclock_has(there, step->dot)) continue;
-        moved = parts_deliver(&r->parts, of, step->slot, step->dot) || moved;
+        moved = redo_advance(&r->redo, &r->parts, of, step->slot, step->dot) || moved;
     }
     return moved;
 }
@@ -179,7 +201,9 @@ static bool follow_trail(struct replica *r) {
 /* Slots that were taken over at different moments: each learns of the writes to other slots that
  * have been delivered since, or else it would lag behind as long as anybody writes. */
 void deliver_level(struct replica *r) {
-    while (r->parts.count > 1 && follow_trail(r))
+    struct part_range *ranges = r->parts.count > 1 ? find_lags(r) : NULL;
+    while (ranges != NULL && follow_trail(r, ranges))
         parts_unite(&r->parts);
     parts_unite(&r->parts);
+    free(ranges);
 }

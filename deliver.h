@@ -38,8 +38,9 @@ enum delivery deliver_judge(const struct replica *r, const struct incoming *in,
 bool deliver_merge(struct replica *r, const struct wire_write *w, uint32_t actor,
                    struct metadata *seen);
 
-/* Delivers what IS_NEXT; the rest as deliver_merge(). */
-bool deliver_next(struct replica *r, const struct incoming *in, struct metadata *seen);
+/* Delivers what IS_NEXT, and records it by its frame; the rest as deliver_merge(). */
+bool deliver_next(struct replica *r, const struct incoming *in, struct slice frame,
+                  struct metadata *seen);
 
 /* It IS_HERE already, or IS_ELSEWHERE. True: a slot that is here has waited for it. */
 bool deliver_advance(struct replica *r, const struct incoming *in);

@@ -185,10 +185,14 @@ static struct peer *find_owner(struct forward *f, uint32_t slot, const struct li
     if (!c->maps.is_decided) return NULL;
     if (f->map_id != c->maps.map->id) order_members(f);
     uint32_t shard = c->maps.map->shard_of_slot[slot];
+    struct peer *full = NULL; /* it refuses writes, and lacks the last ones of others */
     for (uint32_t i = f->first[shard]; i < f->first[shard + 1]; i++) {
-        if (can_be_asked(c, f->members[i], dead)) return f->members[i];
+        struct peer *p = f->members[i];
+        if (!can_be_asked(c, p, dead)) continue;
+        if (!p->row.is_full) return p;
+        if (full == NULL) full = p;
     }
-    return NULL;
+    return full;
 }
 
 static bool has_room(const struct forward *f, size_t size) {
@@ -210,12 +214,6 @@ static void is_due_by(struct forward *f, uint64_t ms) {
     if (ms < f->due_ms) f->due_ms = ms;
 }
 
-static struct slice copy_into(char **at, struct slice s) {
-    struct slice copy = {*at, s.len};
-    *at = write_slice(*at, s);
-    return copy;
-}
-
 static struct sent *sent_create(const struct errand *errand, const struct op *op, uint32_t slot) {
     bool again = !op_is_write(op->kind); /* may have to be asked again */
     struct slice key = again ? op->key : (struct slice){0};
@@ -225,9 +223,9 @@ static struct sent *sent_create(const struct errand *errand, const struct op *op
     char *at = s->bytes;
     *s = (struct sent){.errand = *errand, .op = *op, .slot = slot, .size = size};
     s->op.claim = NULL;
-    s->op.key = copy_into(&at, key);
-    s->op.value = copy_into(&at, value);
-    s->claim = copy_into(&at, op->claim->text);
+    s->op.key = write_copy(&at, key);
+    s->op.value = write_copy(&at, value);
+    s->claim = write_copy(&at, op->claim->text);
     return s;
 }
 
@@ -381,7 +379,8 @@ static bool suits(enum op_kind kind, enum node_status status) {
     case NODE_DELETED: return kind == OP_DELETE;
     case NODE_NO_KEY: return kind == OP_GET || kind == OP_DELETE;
     case NODE_NOT_YET: return op_has_key(kind);
-    case NODE_OUTCOME_UNKNOWN: return op_is_write(kind);
+    case NODE_OUTCOME_UNKNOWN:
+    case NODE_DISK_TROUBLE: return op_is_write(kind);
     case NODE_CANNOT_FORWARD: return true;
     default: break;
     }

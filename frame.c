@@ -47,6 +47,8 @@ static const uint32_t length_max[WIRE_TYPES] = {
     [WIRE_GOODBYE] = 1,
     [WIRE_OP] = LENGTH_MAX,
     [WIRE_ANSWER] = LENGTH_MAX,
+    [WIRE_CHALLENGE] = 1 + WIRE_NONCE_BYTES,
+    [WIRE_PROOF] = 1 + WIRE_NONCE_BYTES + WIRE_CODE_BYTES,
 };
 
 enum wire_cut wire_cut(struct slice stream, struct wire_frame *out) {
@@ -146,7 +148,8 @@ struct slice frame_body(const struct buffer *out, size_t begun) {
 void frame_close(struct buffer *out, size_t begun) {
     assert(out->len >= begun + WIRE_HEAD_BYTES);
     size_t length = out->len - begun - LENGTH_BYTES;
-    assert(length <= length_max[(uint8_t)out->at[begun + LENGTH_BYTES]]);
+    uint8_t type = (uint8_t)out->at[begun + LENGTH_BYTES];
+    assert(length <= (type < WIRE_TYPES ? length_max[type] : LENGTH_MAX)); /* redo.h has others */
     store_u32(out->at + begun, (uint32_t)length);
 }
 

@@ -1,8 +1,6 @@
-/* Frames: the bytes between nodes, whatever they mean.
- *
- * A frame is a 32-bit length (of what follows it), a type byte and a body. Numbers are big-endian
- * and of fixed size. Here a stream is cut into frames, a body is taken apart from its front, piece
- * by piece, and a frame is put together. wire.h makes messages of the pieces.
+/* Frames: a 32-bit length (of what follows it), a type byte and a body. Numbers are big-endian and
+ * of fixed size. Here a stream is cut into frames, a body is taken apart from its front, piece by
+ * piece, and a frame is put together; wire.h and its kin make messages of the pieces.
  */
 #ifndef KVS_FRAME_H
 #define KVS_FRAME_H
@@ -16,6 +14,8 @@
 #define WIRE_FRAME_BYTES_MAX (9 * 1024 * 1024) /* head and body: a value of 8 MiB and metadata */
 #define WIRE_CLUSTER_MAX     64                /* the name in a HELLO */
 #define WIRE_REASON_MAX      200               /* the text of a REFUSED */
+#define WIRE_NONCE_BYTES     16                /* of a CHALLENGE and a PROOF */
+#define WIRE_CODE_BYTES      32                /* of a PROOF */
 
 enum wire_type {
     WIRE_HELLO = 1, /* caller to callee, first */
@@ -31,9 +31,11 @@ enum wire_type {
     WIRE_SLOT,    /* the image of a slot begins; its versions follow, then SLOT_END */
     WIRE_VERSION, /* the same body as WRITE */
     WIRE_SLOT_END,
-    WIRE_GOODBYE, /* the sender stops */
-    WIRE_OP,      /* an operation that the sender cannot serve; see wire_op.h */
-    WIRE_ANSWER,  /* what came of it */
+    WIRE_GOODBYE,   /* the sender stops */
+    WIRE_OP,        /* an operation that the sender cannot serve; see wire_op.h */
+    WIRE_ANSWER,    /* what came of it */
+    WIRE_CHALLENGE, /* callee to caller, before WELCOME: prove that you know our secret */
+    WIRE_PROOF,     /* and so they do, the caller first */
     WIRE_TYPES,
 };
 

@@ -5,8 +5,9 @@
  *
  * ON LEARN map m (handover_learn)
  *   1. A synced member of a newborn group has its slots from that moment, adopted or not, and its
- *      base has the group: what is empty is whole. One that is still catching up after its start
- *      does not: its former process may have written there already.
+ *      base has the group: what is empty is whole. Another process than the one that the map names
+ *      does not: its former one may have written there already. Nor does one that is catching up
+ *      after its start: it has to ask those who are ready, or to see that nobody has any base.
  *   2. m is past: demote.
  * ON ADOPT (handover_adopt)
  *   3. Every map that has just become past: demote.
@@ -20,11 +21,13 @@
  *   6. A group's state of a slot is nowhere when all who were ever its members, and all owners of
  *      the slot, are in view, know the present map and say that they lack it. Whoever was struck
  *      off, out of view and out of the map, counts as lacking it. Then it is begun anew with what
- * is here; D does not move, so that whoever has seen more is told that it is missing. DROP
- * (drop_residue)
+ *      is here and with all that those in view have, which is taken over first; D does not move, so
+ *      that whoever has seen more is told that it is missing.
+ * DROP (drop_residue)
  *   7. A slot that this node does not own goes when its owners in view, two or all of them, live by
  *      the same map and have all of its D and base, and nobody in view lives by a smaller map:
- *      such a one would still send its writes here.
+ *      such a one would still send its writes here. Where logs are kept, they have had it for a
+ *      while by then.
  */
 #include "handover.h"
 
@@ -39,15 +42,16 @@ static bool has_member(const struct map *m, uint32_t shard, const struct address
 static void demote(struct replica *r, const struct map *m) {
     uint32_t shard = map_shard_of_node(m, &r->peers->self);
     for (uint32_t s = 0; s < m->shard_count; s++) {
-        if (s != shard && !m->newborn[s]) parts_demote(&r->parts, m->group[s]);
+        if (s != shard && !m->newborn[s]) redo_demote(&r->redo, &r->parts, m->group[s]);
     }
     r->base_moved = true;
 }
 
 void handover_learn(struct replica *r, const struct map *m) {
     uint32_t shard = map_shard_of_node(m, &r->peers->self);
-    if (r->synced && shard != SHARD_NONE && m->newborn[shard]) {
-        parts_found(&r->parts, maps_slots(r->maps, m->group[shard]), m->group[shard]);
+    if (r->synced && map_founds(m, &r->peers->self, r->boot)) {
+        const struct slots *slots = maps_slots(r->maps, m->group[shard]);
+        redo_found(&r->redo, &r->parts, slots, m->group[shard]);
     }
     if (maps_is_past(r->maps, m)) demote(r, m);
     r->base_moved = true;
@@ -132,7 +136,7 @@ void handover_take_base(struct replica *r, uint32_t slot, const struct base *bas
             base_add(&taken, group);
         }
     }
-    parts_join_slot(&r->parts, slot, &nothing, &taken);
+    redo_join_slot(&r->redo, &r->parts, slot, &nothing, &taken);
     base_clear(&taken);
     r->base_moved = true;
 }
@@ -173,12 +177,24 @@ bool handover_is_void(const struct replica *r, uint64_t group, uint32_t slot) {
     return true;
 }
 
+/* It has lost its base, too, but not what it has: that comes first. Who has seen that need not name
+ * it any more, if it was pruned under a map of a few. */
+static bool somebody_is_ahead(const struct replica *r, uint32_t slot) {
+    for (uint32_t i = 0; i < r->peers->count; i++) {
+        const struct peer *p = r->peers->list[i];
+        const struct vclock *theirs = peer_in_view(p) ? row_clock(&p->row, slot) : NULL;
+        if (theirs != NULL && !vclock_covers(parts_clock(&r->parts, slot), theirs)) return true;
+    }
+    return false;
+}
+
 static void begin_anew(struct replica *r, uint32_t slot) {
     for (uint32_t i = 0; i < r->maps->count; i++) {
         const struct map *m = r->maps->list[i];
         uint64_t group = map_group(m, slot);
         bool missing = maps_is_past(r->maps, m) && !base_has(parts_base(&r->parts, slot), group);
         if (!missing || !handover_is_void(r, group, slot)) continue;
+        if (somebody_is_ahead(r, slot)) return;
         struct base base = {&group, 1};
         handover_take_base(r, slot, &base);
         r->progress++;
@@ -230,12 +246,24 @@ static bool somebody_is_behind(const struct replica *r) {
     return false;
 }
 
+/* Their disks are synced every second or so, and what is here may have been on this disk for ages:
+ * should all lose power now, nobody would have it. */
+static bool is_taken_over(struct replica *r, uint32_t slot) {
+    uint64_t *since_ms = &r->taken_over_ms[slot], now_ms = r->peers->now_ms;
+    bool have = owners_have(r, slot);
+    if (have && *since_ms == 0) *since_ms = now_ms;
+    if (!have) *since_ms = 0;
+    return have && (!r->redo.is_on || now_ms >= *since_ms + HANDOVER_KEPT_MS);
+}
+
 static void drop_residue(struct replica *r) {
+    if (peers_rows_are_old(r->peers)) return;
     if (r->maps->next != NULL || somebody_is_behind(r)) return;
     for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
         bool residue = parts_clock(&r->parts, s) != NULL && !slots_has(&r->slots, s);
-        if (!residue || has_own_under_way(r, s) || !owners_have(r, s)) continue;
-        parts_drop_slot(&r->parts, s);
+        if (!residue || has_own_under_way(r, s) || !is_taken_over(r, s)) continue;
+        r->taken_over_ms[s] = 0;
+        redo_drop_slot(&r->redo, &r->parts, s);
         store_drop_slot(r->store, s);
         r->base_moved = true;
     }
@@ -347,10 +375,17 @@ void handover_judge(struct replica *r) {
 }
 
 void handover_tick(struct replica *r) {
+    if (r->map_id == 0) return; /* what is here of a former process belongs to no place yet */
     handover_judge(r);
     if (r->settled) return;
-    if (r->synced) begin_void_anew(r);
+    if (r->synced && !peers_rows_are_old(r->peers)) begin_void_anew(r);
     drop_residue(r);
     handover_judge(r);
     note_move(r);
+}
+
+void handover_end_turn(struct replica *r) {
+    if (r->row_came && r->has_residue) drop_residue(r);
+    r->row_came = false;
+    handover_judge(r);
 }

@@ -12,6 +12,7 @@
 #include "replica.h"
 
 #define HANDOVER_NOTE_MS 1000 /* how often a move that goes on is noted */
+#define HANDOVER_KEPT_MS 3000 /* by then what others have taken over is on their disks, too */
 
 /* A map has been learned, before it is adopted, if it is. */
 void handover_learn(struct replica *r, const struct map *m);
@@ -46,9 +47,10 @@ struct handover_progress {
 };
 struct handover_progress handover_progress(const struct replica *r);
 
-/* Begins anew what is nowhere, drops what others have taken over, judges r->holds and r->settled.
- */
+/* Begins anew what is nowhere, drops what others have taken over (at the end of a turn only if a
+ * row has come), judges r->holds and r->settled. */
 void handover_tick(struct replica *r);
+void handover_end_turn(struct replica *r);
 void handover_judge(struct replica *r);
 
 #endif

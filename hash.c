@@ -1,45 +1,21 @@
-/* CRC-32 (reflected polynomial 0xEDB88320), eight bytes a step over eight tables, and SipHash-1-3
- * (Aumasson and Bernstein) with one compression and three finalisation rounds.
+/* CRC-32 (reflected polynomial 0xEDB88320), and SipHash-1-3 (Aumasson and Bernstein) with one
+ * compression and three finalisation rounds.
  *
  * Both read their input as little-endian words, so the result is the same on every machine. */
 #include "hash.h"
 
+#include "crc.h"
+
 /* ---- CRC-32 ---- */
 
-#define CRC_TABLES 8 /* bytes taken in one step */
+static struct crc ieee;
 
-static uint32_t crc_tables[CRC_TABLES][256];
-
-/* Filled before main() and read-only from then on: constant data that is cheaper to compute than
- * to print. */
-__attribute__((constructor)) static void crc_tables_fill(void) {
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        uint32_t crc = byte;
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
-        crc_tables[0][byte] = crc;
-    }
-    for (int t = 1; t < CRC_TABLES; t++) {
-        for (int byte = 0; byte < 256; byte++) {
-            uint32_t before = crc_tables[t - 1][byte];
-            crc_tables[t][byte] = before >> 8 ^ crc_tables[0][before & 255];
-        }
-    }
+__attribute__((constructor)) static void fill(void) {
+    crc_fill(&ieee, 0xEDB88320u);
 }
 
 uint32_t hash_crc32(struct slice s) {
-    uint32_t crc = 0xFFFFFFFFu;
-    for (; s.len >= CRC_TABLES; s.at += CRC_TABLES, s.len -= CRC_TABLES) {
-        uint64_t word = word_load(s.at) ^ crc;
-        crc = 0;
-#pragma GCC unroll 8
-        for (int i = 0; i < CRC_TABLES; i++)
-            crc ^= crc_tables[7 - i][word >> (8 * i) & 255];
-    }
-    for (size_t i = 0; i < s.len; i++) {
-        crc = crc >> 8 ^ crc_tables[0][(crc ^ (unsigned char)s.at[i]) & 255];
-    }
-    return ~crc;
+    return crc_take(&ieee, 0, s);
 }
 
 /* ---- SipHash-1-3 ---- */

@@ -232,8 +232,18 @@ static enum http_result on_expect(struct http_parser *p, struct slice value) {
     return HTTP_DONE;
 }
 
+static enum http_result on_authorization(struct http_parser *p, const char *bytes,
+                                         struct slice raw) {
+    struct slice value = slice_trim(raw);
+    if (p->authorization_at != 0) return bad_request(p, "Two Authorization headers");
+    p->authorization_at = (uint32_t)(value.at - bytes);
+    p->authorization_len = (uint32_t)value.len;
+    return HTTP_DONE;
+}
+
 /* The few headers that matter here; their lengths differ from nearly all others. */
-static enum http_result on_header(struct http_parser *p, struct slice name, struct slice value) {
+static enum http_result on_header(struct http_parser *p, const char *bytes, struct slice name,
+                                  struct slice value) {
     switch (name.len) {
     case 4:
         if (equals_ignoring_case(name, SLICE("host")) && p->hosts < UINT16_MAX) p->hosts++;
@@ -242,6 +252,10 @@ static enum http_result on_header(struct http_parser *p, struct slice name, stru
     case 10:
         return equals_ignoring_case(name, SLICE("connection")) ? on_connection(p, value)
                                                                : HTTP_DONE;
+    case 13:
+        return equals_ignoring_case(name, SLICE("authorization"))
+                   ? on_authorization(p, bytes, value)
+                   : HTTP_DONE;
     case 14:
         if (!equals_ignoring_case(name, SLICE("content-length"))) return HTTP_DONE;
         return on_content_length(p, value);
@@ -269,14 +283,15 @@ static enum http_result on_head_end(struct http_parser *p) {
 }
 
 /* Trailers are checked like headers and ignored. */
-static enum http_result on_header_line(struct http_parser *p, struct slice line) {
+static enum http_result on_header_line(struct http_parser *p, const char *bytes,
+                                       struct slice line) {
     struct slice name = token_of(line);
     if (name.len == 0 || line.at[name.len] != ':') {
         bool folded = line.at[0] == ' ' || line.at[0] == '\t';
         return bad_request(p, folded ? "Folded header" : "Malformed header");
     }
     struct slice value = {line.at + name.len + 1, line.len - name.len - 1};
-    return p->stage == HTTP_HEADERS ? on_header(p, name, value) : HTTP_DONE;
+    return p->stage == HTTP_HEADERS ? on_header(p, bytes, name, value) : HTTP_DONE;
 }
 
 static enum http_result complete(struct http_parser *p) {
@@ -293,7 +308,7 @@ static enum http_result on_headers(struct http_parser *p, const char *bytes, siz
         result = take_line(p, bytes, len, &line);
         if (result != HTTP_DONE) return result;
         if (line.len == 0) return p->stage == HTTP_HEADERS ? on_head_end(p) : complete(p);
-        result = on_header_line(p, line);
+        result = on_header_line(p, bytes, line);
     } while (result == HTTP_DONE);
     return result;
 }
@@ -409,6 +424,10 @@ struct slice http_body(const struct http_parser *p, const char *bytes) {
     return (struct slice){bytes + p->body_at, p->body_len};
 }
 
+struct slice http_authorization(const struct http_parser *p, const char *bytes) {
+    return (struct slice){bytes + p->authorization_at, p->authorization_len};
+}
+
 bool http_wants_continue(const struct http_parser *p) {
     bool body_due = p->stage == HTTP_SIZED_BODY || p->stage == HTTP_CHUNK_SIZE;
     return p->expects_continue && body_due;
@@ -461,6 +480,7 @@ static struct slice status_line(int status) {
     case 200: return SLICE("HTTP/1.1 200 OK\r\n");
     case 201: return SLICE("HTTP/1.1 201 Created\r\n");
     case 400: return SLICE("HTTP/1.1 400 Bad Request\r\n");
+    case 401: return SLICE("HTTP/1.1 401 Unauthorized\r\n");
     case 404: return SLICE("HTTP/1.1 404 Not Found\r\n");
     case 405: return SLICE("HTTP/1.1 405 Method Not Allowed\r\n");
     case 408: return SLICE("HTTP/1.1 408 Request Timeout\r\n");
@@ -496,6 +516,7 @@ void http_put_head(struct buffer *out, const struct http_head *head) {
         at = write_slice(at, SLICE("\r\nAllow: "));
         at = write_slice(at, allow);
     }
+    if (head->wants_token) at = write_slice(at, SLICE("\r\nWWW-Authenticate: Bearer"));
     if (head->retry_after_s > 0) {
         at = write_slice(at, SLICE("\r\nRetry-After: "));
         at = write_u64(at, head->retry_after_s);

@@ -46,8 +46,9 @@ struct http_parser {
     uint32_t scanned;    /* no line ends before this offset */
     uint32_t head_bytes; /* what counts against HTTP_HEAD_BYTES_MAX so far */
     uint32_t target_at, target_len;
-    uint32_t body_at, body_len; /* body_len: what of it is here */
-    uint32_t chunk_left;        /* bytes of the running chunk to come */
+    uint32_t authorization_at, authorization_len; /* the value of that header; 0: there is none */
+    uint32_t body_at, body_len;                   /* body_len: what of it is here */
+    uint32_t chunk_left;                          /* bytes of the running chunk to come */
     uint32_t content_length;
     uint32_t consumed;                /* HTTP_DONE: the next request starts here */
     uint16_t hosts;                   /* Host headers seen */
@@ -66,6 +67,7 @@ enum http_result http_parse(struct http_parser *p, char *bytes, size_t *len);
 /* The parts of a complete request; they borrow `bytes`. */
 struct slice http_target(const struct http_parser *p, const char *bytes);
 struct slice http_body(const struct http_parser *p, const char *bytes);
+struct slice http_authorization(const struct http_parser *p, const char *bytes);
 
 /* The head is read, the body is due, and the client waits for leave to send it. */
 bool http_wants_continue(const struct http_parser *p);
@@ -80,6 +82,7 @@ struct http_head {
     int status;
     struct slice content_type;
     const char *allow;      /* the Allow header, or NULL */
+    bool wants_token;       /* the WWW-Authenticate header: Bearer */
     unsigned retry_after_s; /* the Retry-After header, or 0 */
     size_t content_length;
     bool chunked;     /* instead of a length */

@@ -12,6 +12,7 @@ struct link *link_create(struct peer *p, enum link_state state, uint64_t deadlin
 }
 
 void link_free(struct link *l) {
+    buffer_free(&l->said);
     buffer_free(&l->out);
     buffer_free(&l->image);
     buffer_free(&l->image_head);

@@ -28,6 +28,14 @@ enum link_state {
     LINK_CLOSING, /* the shell will be told */
 };
 
+/* Of the cluster's secret, if there is one (handshake.h). */
+enum link_proof {
+    PROOF_NONE,
+    PROOF_ASKED, /* of the caller */
+    PROOF_GIVEN, /* by this node, which has called */
+    PROOF_GOOD,  /* the other side knows it */
+};
+
 struct link {
     struct link *next;
     struct peer *peer; /* NULL: accepted, has not said who it is */
@@ -36,7 +44,10 @@ struct link {
     enum link_state state;
     uint64_t boot;        /* LINK_OPEN: of the process at the other end */
     uint64_t deadline_ms; /* of dialling and greeting */
-    struct buffer out;    /* to be sent, from out_sent on */
+    enum link_proof proof;
+    struct buffer said; /* LINK_GREETING, with a secret: HELLO and the nonces, by both sides */
+    size_t hello_bytes; /* of it, at the callee */
+    struct buffer out;  /* to be sent, from out_sent on */
     size_t out_sent;
     uint64_t gone_bytes;  /* sent in all */
     uint32_t actors_told; /* how many of the registry were introduced on this link */

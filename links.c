@@ -24,6 +24,17 @@
  * waits in the node's output until the reactor says that there is room. Outputs go before orders
  * are taken: a link that is to be closed may have a last word.
  *
+ * A link is sent on by one side only, so whether the other one still receives cannot be seen from
+ * what arrives. When this machine's address has changed (a container that comes back to its network
+ * may get another), what is sent on an old connection is lost, and nothing comes back to say so:
+ * the kernel would try for a quarter of an hour. Rows go all the time, so that a connection on
+ * which nothing is confirmed is noticed, and dialled anew.
+ *
+ * Where a log is kept, all that is sent tells of what this node has: none of it leaves before that
+ * is safe (gate.h). When a round of the log begins, what each channel was to send up to then is
+ * marked, and when it has ended, just that may leave: two marks are enough, since there is one
+ * round at a time.
+ *
  * A dial that fails at once and a socket that breaks in the middle of sending are told to the node
  * in the next turn, because it may answer with the next order, and a turn has to end.
  */
@@ -42,6 +53,8 @@
 #define INPUT_BYTES          (256 * 1024)  /* read at once from one channel */
 #define INPUT_TURN_BYTES_MAX (1024 * 1024) /* and in one turn, so that the others have theirs */
 #define SENT_TURN_BYTES_MAX  (1024 * 1024)
+#define CONFIRM_MS           1500 /* for the other kernel; a silent peer is down before */
+_Static_assert(CONFIRM_MS > PEER_SILENT_MS, "a short cut ends no connection");
 
 enum channel_state { CHANNEL_LOOKING_UP, CHANNEL_CONNECTING, CHANNEL_OPEN };
 
@@ -57,6 +70,9 @@ struct channel {
     uint16_t port; /* CHANNEL_LOOKING_UP: to connect to */
     struct sock sock;
     struct buffer in; /* the start of a frame */
+    /* Places in all that is ever sent on it: what has gone; what may go; and what may go when
+     * gate->safe is at marked_due. */
+    uint64_t gone, free, marked, marked_due;
 };
 
 struct links {
@@ -132,12 +148,17 @@ static bool watch_channel(struct channel *c, unsigned events) {
 
 /* ---- Accepting ---- */
 
+static struct tls *present_tls(const struct links *s) {
+    return s->config.tls == NULL ? NULL : *s->config.tls;
+}
+
 static void on_accept(struct listener *l, struct sock sock) {
     struct links *s = CONTAINER_OF(l, struct links, listener);
     struct channel *c = channel_create(s, node_link_accepted(s->node));
     c->state = CHANNEL_OPEN;
     c->sock = sock;
-    if (!watch_channel(c, REACTOR_READ)) lose_soon(c, errno);
+    bool good = sock_encrypt(&c->sock, present_tls(s), false) && watch_channel(c, REACTOR_READ);
+    if (!good) lose_soon(c, errno);
 }
 
 static void on_accept_failure(struct listener *l) {
@@ -151,7 +172,9 @@ static void connect_channel(struct channel *c, uint32_t ipv4) {
     c->state = CHANNEL_CONNECTING;
     if (!sock_connect(ipv4, c->port, &c->sock) || !watch_channel(c, REACTOR_WRITE)) {
         lose_soon(c, errno);
+        return;
     }
+    sock_set_patience(&c->sock, CONFIRM_MS);
 }
 
 static void on_found(struct lookup *l, bool found, uint32_t ipv4) {
@@ -181,7 +204,7 @@ static void dial(struct links *s, struct link *link, const struct address *to) {
 /* The socket can be written, or not at all: the connection stands or has failed. */
 static void finish_connect(struct channel *c) {
     int error = sock_connect_error(&c->sock);
-    if (error != 0) {
+    if (error != 0 || !sock_encrypt(&c->sock, present_tls(c->links), true)) {
         c->refused = error == ECONNREFUSED;
         lose_channel(c);
         return;
@@ -240,11 +263,35 @@ static void on_channel_event(struct watch *w, unsigned events) {
 
 /* ---- The end of a turn ---- */
 
+/* Moves the marks on: to be called once a turn, when the log has been written. */
+static void mark_output(struct channel *c) {
+    const struct gate *g = c->links->config.gate;
+    uint64_t end = c->gone + node_link_output(c->link).len;
+    if (g == NULL || gate_is_open(g)) {
+        c->free = c->marked = end;
+        return;
+    }
+    if (g->safe >= c->marked_due) c->free = c->marked;
+    if (g->flying > c->marked_due) {
+        c->marked = end;
+        c->marked_due = g->flying;
+    }
+}
+
+/* Of what the node has for it, the part that may leave. */
+static struct slice free_output(const struct channel *c) {
+    struct slice output = node_link_output(c->link);
+    size_t may_go = (size_t)(c->free - c->gone);
+    if (output.len > may_go) output.len = may_go;
+    return output;
+}
+
 /* Sends as much as the socket takes. */
 static void send_output(struct channel *c) {
     struct node *n = c->links->node;
     size_t total = 0;
-    struct slice output = node_link_output(c->link);
+    mark_output(c);
+    struct slice output = free_output(c);
     while (output.len > 0 && total < SENT_TURN_BYTES_MAX) {
         long sent = sock_write(&c->sock, output.at, output.len);
         if (sent == SOCK_AGAIN) break;
@@ -253,10 +300,11 @@ static void send_output(struct channel *c) {
             return;
         }
         total += (size_t)sent;
+        c->gone += (size_t)sent;
         node_link_sent(n, c->link, (size_t)sent);
-        output = node_link_output(c->link);
+        output = free_output(c);
     }
-    unsigned more = output.len > 0 ? REACTOR_WRITE : 0;
+    unsigned more = output.len > 0 && !sock_awaits_input(&c->sock) ? REACTOR_WRITE : 0;
     reactor_change(c->links->reactor, &c->watch, REACTOR_READ | more);
 }
 

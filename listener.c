@@ -42,7 +42,7 @@ static void on_connections(struct watch *w, unsigned events) {
 }
 
 static void close_socket(struct listener *l) {
-    struct sock sock = {l->watch.fd};
+    struct sock sock = {.fd = l->watch.fd};
     sock_close(&sock);
     l->watch.fd = -1;
 }

@@ -58,6 +58,14 @@ bool maps_is_past(const struct maps *ms, const struct map *m) {
     return !map_less(ms->map, m);
 }
 
+struct map *maps_greatest_beyond(const struct maps *ms) {
+    struct map *greatest = ms->map;
+    for (uint32_t i = 0; i < ms->count; i++) {
+        if (map_less(greatest, ms->list[i])) greatest = ms->list[i];
+    }
+    return greatest == ms->map ? NULL : greatest;
+}
+
 const struct slots *maps_slots(const struct maps *ms, uint64_t group) {
     for (uint32_t i = 0; i < ms->group_count; i++) {
         if (ms->groups[i].id == group) return &ms->groups[i].slots;

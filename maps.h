@@ -39,6 +39,9 @@ const struct map *maps_find(const struct maps *ms, uint64_t id); /* or NULL */
 /* The map at hand or one before it: its groups are where data comes from. */
 bool maps_is_past(const struct maps *ms, const struct map *m);
 
+/* The greatest that is known beyond the map at hand; NULL: there is none. */
+struct map *maps_greatest_beyond(const struct maps *ms);
+
 /* The slots of a group; NULL: no known map has it. */
 const struct slots *maps_slots(const struct maps *ms, uint64_t group);
 

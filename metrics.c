@@ -30,6 +30,7 @@ static const char *const STATUS_NAMES[NODE_STATUSES] = {
     [NODE_CANNOT_FORWARD] = "cannot_forward",
     [NODE_MEMORY_LIMIT] = "memory_limit",
     [NODE_OUTCOME_UNKNOWN] = "outcome_unknown",
+    [NODE_DISK_TROUBLE] = "disk_trouble",
 };
 
 static void put_operations(struct buffer *out, const struct node_stats *stats) {
@@ -109,7 +110,27 @@ static void put_replica(struct buffer *out, const struct node *n) {
     put_metric(out, "kvs_writes_waived_total", "counter", "Writes proven lost.", stats->waived);
 }
 
-void metrics_put(struct buffer *out, const struct server_stats *server, const struct node *n) {
+static void put_log(struct buffer *out, const struct log_stats *log) {
+    put_metric(out, "kvs_log_records_total", "counter", "Records appended to the log.",
+               log->records);
+    put_metric(out, "kvs_log_bytes_total", "counter", "Bytes appended to the log.", log->bytes);
+    put_metric(out, "kvs_log_syncs_total", "counter", "Times that the log was made sure of.",
+               log->syncs);
+    put_metric(out, "kvs_log_failures_total", "counter",
+               "Times that a disk failed and all was written anew.", log->failures);
+    put_metric(out, "kvs_log_trouble", "gauge", "1 when writes are refused for want of a disk.",
+               log->trouble[0] != '\0');
+    put_metric(out, "kvs_snapshots_total", "counter", "Snapshots written.", log->snapshots);
+    put_metric(out, "kvs_snapshot_bytes", "gauge", "Size of the last snapshot.",
+               log->snapshot_bytes);
+    put_metric(out, "kvs_snapshot_milliseconds", "gauge", "How long it took to write.",
+               log->snapshot_ms);
+    put_metric(out, "kvs_snapshot_under_way", "gauge", "1 while a snapshot is being written.",
+               log->is_compacting);
+}
+
+void metrics_put(struct buffer *out, const struct server_stats *server, const struct log_stats *log,
+                 const struct node *n) {
     put_metric(out, "kvs_connections_open", "gauge", "Client connections.",
                server->connections_open);
     put_metric(out, "kvs_connections_accepted_total", "counter", "Client connections accepted.",
@@ -131,4 +152,5 @@ void metrics_put(struct buffer *out, const struct server_stats *server, const st
     put_node(out, n);
     put_forwarded(out, n);
     put_replica(out, n);
+    if (log != NULL) put_log(out, log);
 }

@@ -14,6 +14,19 @@ struct server_stats {
     uint64_t bytes_received, bytes_sent;
 };
 
-void metrics_put(struct buffer *out, const struct server_stats *server, const struct node *n);
+/* What the log counts. */
+#define LOG_TROUBLE_BYTES 128
+struct log_stats {
+    uint64_t records, bytes;                         /* appended since the start */
+    uint64_t syncs;                                  /* times that the writer made sure of them */
+    uint64_t snapshots, snapshot_bytes, snapshot_ms; /* how many; of the last one */
+    uint64_t failures; /* of a disk, after which all was written anew */
+    bool is_compacting;
+    char trouble[LOG_TROUBLE_BYTES]; /* why writes are refused; empty: all is well */
+};
+
+/* `log`: NULL if none is kept. */
+void metrics_put(struct buffer *out, const struct server_stats *server, const struct log_stats *log,
+                 const struct node *n);
 
 #endif

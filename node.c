@@ -21,6 +21,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "durable.h"
 #include "guests.h"
 #include "serve.h"
 
@@ -51,6 +52,7 @@ struct node {
     struct claim claim; /* of the operation in hand, if it waited or came from another node */
     struct buffer text; /* metadata of an answer to another node */
     struct node_stats stats;
+    struct recovery recovery; /* until node_recovered() */
 };
 
 static bool on_operation(struct cluster *c, struct link *l, const struct wire_frame *f);
@@ -66,9 +68,11 @@ struct node *node_create(const struct node_config *config, uint64_t now_ms, uint
         .shard_count = config->shard_count,
         .boot = config->boot,
         .cluster = config->cluster,
+        .secret = config->secret,
         .readmit_ms = config->readmit_ms,
         .ring_writes_max = config->ring_writes_max,
         .over_actors_max = config->over_actors_max,
+        .keeps_journal = config->keeps_journal,
         .seed = config->seed,
         .random64 = config->random64,
     };
@@ -107,6 +111,7 @@ void node_free(struct node *n) {
     forward_free(&n->forward);
     guests_free(&n->guests);
     cluster_free(&n->cluster);
+    buffer_free(&n->recovery.image);
     claim_free(&n->claim);
     buffer_free(&n->text);
     free(n);
@@ -155,7 +160,7 @@ struct link *node_link_accepted(struct node *n) {
 }
 
 void node_link_connected(struct node *n, struct link *l) {
-    peers_connected(&n->cluster.peers, l);
+    handshake_begin(&n->cluster.handshake, l);
 }
 
 size_t node_link_received(struct node *n, struct link *l, struct slice bytes) {
@@ -245,7 +250,8 @@ static bool attempt_here(struct node *n, struct attempt *t, struct answer *a) {
         return false;
     }
     a->status = serve_operation(&n->serve, op, t->errand->token, t->place, a);
-    if (a->status == NODE_MEMORY_LIMIT) return true; /* it goes back with what it came with */
+    bool refused = a->status == NODE_MEMORY_LIMIT || a->status == NODE_DISK_TROUBLE;
+    if (refused) return true; /* it goes back with what it came with */
     if (op_has_key(op->kind)) a->metadata = &op->claim->metadata;
     if (a->status != NODE_BEGUN) cluster_prune(&n->cluster, &op->claim->metadata);
     return true;
@@ -631,6 +637,57 @@ bool node_resharding(const struct node *n) {
         if (ch->kind == CHANGE_RESHARD) return true;
     }
     return false;
+}
+
+/* ---- What survives: durable.h ---- */
+
+struct slice node_journal(const struct node *n) {
+    return buffer_slice(&n->replica->redo.out);
+}
+
+void node_journal_taken(struct node *n) {
+    n->replica->redo.out.len = 0;
+}
+
+bool durable_cut(struct slice *rest, struct slice *frame) {
+    struct wire_frame f;
+    if (redo_cut(*rest, &f) != WIRE_CUT_FRAME) return false;
+    *frame = (struct slice){rest->at, f.bytes};
+    *rest = (struct slice){rest->at + f.bytes, rest->len - f.bytes};
+    return true;
+}
+
+bool node_recover(struct node *n, struct slice frames) {
+    return recover_frames(&n->recovery, &n->cluster, frames);
+}
+
+void node_recovered(struct node *n, bool is_intact) {
+    recover_end(&n->recovery, &n->cluster, is_intact);
+}
+
+bool node_is_resuming(const struct node *n) {
+    return n->cluster.resume.is_due;
+}
+
+bool node_snapshot_next(struct node *n, struct snapshot *walk, struct buffer *out) {
+    return snapshot_next(walk, &n->cluster, out);
+}
+
+/* It becomes part of JSON texts. */
+static void put_reason(struct buffer *out, struct slice reason) {
+    for (size_t i = 0; i < reason.len && i < DURABLE_REASON_BYTES_MAX; i++) {
+        bool plain = reason.at[i] >= ' ' && reason.at[i] <= '~';
+        bool ends_text = reason.at[i] == '"' || reason.at[i] == '\\';
+        buffer_put_char(out, plain && !ends_text ? reason.at[i] : '?');
+    }
+}
+
+void node_set_disk_trouble(struct node *n, struct slice reason) {
+    n->serve.trouble.len = 0;
+    put_reason(&n->serve.trouble, reason);
+    n->replica->is_full = reason.len > 0;
+    n->replica->progress++;
+    n->cluster.peers.rows_due = true; /* so that nobody waits for this node */
 }
 
 /* ---- Reports ---- */

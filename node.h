@@ -3,8 +3,7 @@
  *
  * The shell tells it what time it is (node_set_time), hands it operations (node_submit) and asks
  * for the answers of those that had to wait (node_take_answer) after each step and at
- * node_deadline_ms(). A whole cluster of these runs inside one test process, and the same inputs
- * always give the same outputs.
+ * node_deadline_ms(). A whole cluster runs in one test; the same inputs give the same outputs.
  *
  * An operation with metadata M is served iff this node has delivered every write of its own group
  * that M names. Otherwise it is *parked*: retried whenever the node makes progress, and answered
@@ -24,14 +23,15 @@ struct node_config {
     uint32_t shard_count;      /* 0: not given, the automatic map */
     uint64_t memory_bytes_max; /* 0: no limit */
     uint32_t park_ms, peer_port_offset;
-    uint32_t forward_ms;        /* how long another node's answer is waited for */
-    uint32_t readmit_ms;        /* a node that was cut off is heard this long before it is back */
-    struct slice cluster;       /* nodes of another name are refused; borrowed */
-    uint32_t ring_writes_max;   /* delivered writes kept for who missed them; 0: the default */
-    uint32_t over_actors_max;   /* CLUSTER_OVER_ACTORS, if 0 */
-    uint64_t boot;              /* a fresh random number for this process start; not 0 */
-    struct hash_seed seed;      /* of the store's tables */
-    uint64_t (*random64)(void); /* for the ids of actors */
+    uint32_t forward_ms;          /* how long another node's answer is waited for */
+    uint32_t readmit_ms;          /* a node that was cut off is heard this long before it is back */
+    struct slice cluster, secret; /* of all nodes; others are refused; borrowed */
+    uint32_t ring_writes_max;     /* delivered writes kept for who missed them; 0: the default */
+    uint32_t over_actors_max;     /* CLUSTER_OVER_ACTORS, if 0 */
+    bool keeps_journal;           /* what must survive goes through durable.h */
+    uint64_t boot;                /* a fresh random number for this process start; not 0 */
+    struct hash_seed seed;        /* of the store's tables */
+    uint64_t (*random64)(void);   /* for the ids of actors */
 };
 
 struct node;

@@ -50,6 +50,7 @@ enum node_status {
     NODE_CANNOT_FORWARD, /* nobody of the owning shard is reachable */
     NODE_MEMORY_LIMIT,
     NODE_OUTCOME_UNKNOWN, /* a write was sent on, and whether it happened was not heard */
+    NODE_DISK_TROUBLE,    /* nothing can be kept at the owner; `missing` has the reason */
     NODE_STATUSES,        /* of operations on keys; and of changes of the map: */
     NODE_RESHARDED = NODE_STATUSES,
     NODE_TOO_FEW_NODES,
@@ -74,7 +75,7 @@ struct answer {
     struct slice value;              /* NODE_FOUND; of OP_COUNT: decimal; of OP_LIST: a chunk */
     const struct metadata *metadata; /* what the client has now seen; NULL: that, as text: */
     struct slice metadata_text;      /* what it sent, or what another node has answered */
-    struct slice missing;            /* NODE_NOT_YET: items of a JSON array */
+    struct slice missing;            /* NODE_NOT_YET: items of a JSON array; NODE_DISK_TROUBLE */
 };
 
 enum node_taken {

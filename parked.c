@@ -14,21 +14,15 @@ void parking_free(struct parking *p) {
     }
 }
 
-static struct slice copy_into(char **at, struct slice s) {
-    struct slice copy = {*at, s.len};
-    *at = write_slice(*at, s);
-    return copy;
-}
-
 struct parked *parking_add(struct parking *p, const struct errand *errand, const struct op *op) {
     size_t size = sizeof(struct parked) + op->key.len + op->value.len + op->claim->text.len;
     if (p->count == PARKED_MAX || p->bytes + size > PARKED_BYTES_MAX) return NULL;
     struct parked *parked = bytes_alloc(size);
     char *at = parked->bytes;
     *parked = (struct parked){.errand = *errand, .op = *op, .size = size};
-    parked->op.key = copy_into(&at, op->key);
-    parked->op.value = copy_into(&at, op->value);
-    parked->claim_text = copy_into(&at, op->claim->text);
+    parked->op.key = write_copy(&at, op->key);
+    parked->op.value = write_copy(&at, op->value);
+    parked->claim_text = write_copy(&at, op->claim->text);
     *p->end = parked;
     p->end = &parked->next;
     p->count++;

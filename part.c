@@ -18,6 +18,11 @@ void slots_join(struct slots *a, const struct slots *b) {
         a->bits[i] |= b->bits[i];
 }
 
+void slots_leave(struct slots *a, const struct slots *b) {
+    for (uint32_t i = 0; i < SHARD_SLOTS / 64; i++)
+        a->bits[i] &= ~b->bits[i];
+}
+
 bool slots_meet(const struct slots *a, const struct slots *b) {
     for (uint32_t i = 0; i < SHARD_SLOTS / 64; i++) {
         if (a->bits[i] & b->bits[i]) return true;
@@ -269,16 +274,22 @@ void parts_unite(struct parts *ps) {
 
 /* ---- Delivering ---- */
 
+/* Just before the write, and it says something about some of its slots. */
+static bool is_next(const struct part *p, const struct slots *of, struct dot dot) {
+    return vclock_get(&p->clock, dot.actor) + 1 == dot.n && slots_meet(&p->slots, of);
+}
+
+/* What is split off a part comes last, and its turn after that. */
 bool parts_deliver(struct parts *ps, const struct slots *of, uint32_t slot, struct dot dot) {
     bool moved = false;
+    const struct part *at = part_of(ps, slot);
     assert(slots_has(of, slot));
-    split_all(ps, of);
+    assert(at == NULL || vclock_get(&at->clock, dot.actor) + 1 >= dot.n);
     for (uint32_t i = 0; i < ps->count; i++) {
-        struct part *p = &ps->list[i];
-        bool next = vclock_get(&p->clock, dot.actor) + 1 == dot.n;
-        assert(next || i != ps->of_slot[slot] || vclock_has(&p->clock, dot));
-        if (!next || !slots_within(&p->slots, of)) continue;
-        vclock_set(&p->clock, dot);
+        if (!is_next(&ps->list[i], of, dot)) continue;
+        split(ps, i, of);
+        if (!slots_within(&ps->list[i].slots, of)) continue;
+        vclock_set(&ps->list[i].clock, dot);
         moved = true;
     }
     return moved;
@@ -306,4 +317,17 @@ uint64_t parts_least(const struct parts *ps, const struct slots *of, uint32_t ac
         if (n < least && slots_meet(&p->slots, of)) least = n;
     }
     return slots_within(of, &here) && least != UINT64_MAX ? least : 0;
+}
+
+struct part_range parts_range(const struct parts *ps, const struct slots *of, uint32_t actor) {
+    struct part_range range = {UINT64_MAX, 0};
+    for (uint32_t i = 0; i < ps->count; i++) {
+        const struct part *p = &ps->list[i];
+        if (!slots_meet(&p->slots, of)) continue;
+        uint64_t n = vclock_get(&p->clock, actor);
+        if (n < range.least) range.least = n;
+        if (n > range.most) range.most = n;
+    }
+    if (range.least > range.most) range.least = range.most; /* none is here */
+    return range;
 }

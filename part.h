@@ -29,6 +29,7 @@ static inline void slots_remove(struct slots *s, uint32_t slot) {
 /* The first slot of the set from `from` on; SHARD_SLOTS when there is none. */
 uint32_t slots_next(const struct slots *s, uint32_t from);
 void slots_join(struct slots *a, const struct slots *b);
+void slots_leave(struct slots *a, const struct slots *b);        /* a without b */
 bool slots_meet(const struct slots *a, const struct slots *b);   /* have one in common */
 bool slots_within(const struct slots *a, const struct slots *b); /* all of a are in b */
 struct slots slots_common(const struct slots *a, const struct slots *b);
@@ -94,6 +95,13 @@ bool parts_deliver(struct parts *ps, const struct slots *of, uint32_t slot, stru
  * answer, and therefore a part at a time. */
 bool parts_have(const struct parts *ps, struct dot dot, const struct slots *a,
                 const struct slots *b);
+
+/* How far an actor has been delivered in those of the slots that are here: at least, at most. Equal
+ * when none lags behind another, or none is here. */
+struct part_range {
+    uint64_t least, most;
+};
+struct part_range parts_range(const struct parts *ps, const struct slots *of, uint32_t actor);
 
 /* How far an actor has been delivered in all those slots; 0 when one of them is not here. */
 uint64_t parts_least(const struct parts *ps, const struct slots *of, uint32_t actor);

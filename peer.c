@@ -16,8 +16,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define ROW_MS    200  /* the heartbeat */
-#define STRUCK_MS 3000 /* one that is kept out and has not called for this long is gone */
+#define ROW_MS          200   /* the heartbeat */
+#define STRUCK_MS       3000  /* one that is kept out and has not called for this long is gone */
+#define REFUSAL_NOTE_MS 60000 /* each refusal is noted this often */
 
 static void enter(struct peers *ps, struct peer *p, enum peer_state state, const char *note) {
     p->state = state;
@@ -338,26 +339,11 @@ struct link *peers_accept(struct peers *ps) {
     return open_link(ps, NULL, LINK_GREETING);
 }
 
-void peers_connected(struct peers *ps, struct link *l) {
-    if (l->state != LINK_DIALLING) return; /* given up meanwhile */
-    l->state = LINK_GREETING;
-    struct wire_hello hello = {
-        .version = WIRE_PROTOCOL_VERSION,
-        .boot = ps->boot,
-        .cluster = ps->cluster,
-        .caller = ps->self,
-        .callee = l->peer->address,
-    };
-    wire_put_hello(&l->out, &hello);
-}
-
 static bool is_kept_out(const struct peer *p, uint64_t boot) {
     return boot != 0 && p->struck_boot == boot;
 }
 
-/* Why a caller is not let in, or NULL. */
-static const char *refusal(const struct peers *ps, const struct wire_hello *hello) {
-    if (hello->version != WIRE_PROTOCOL_VERSION) return "another version of the protocol";
+const char *peers_why_not(const struct peers *ps, const struct wire_hello *hello) {
     if (!slice_equal(hello->cluster, ps->cluster)) return "another cluster";
     if (address_compare(&hello->callee, &ps->self) != 0) return "this is another node";
     if (address_compare(&hello->caller, &ps->self) == 0) return "that address is mine";
@@ -368,17 +354,21 @@ static const char *refusal(const struct peers *ps, const struct wire_hello *hell
     return NULL;
 }
 
-static void refuse(struct peers *ps, struct link *l, const char *why,
-                   const struct wire_hello *hello) {
-    wire_put_refused(&l->out, slice_of(why));
+/* Each is noted once a minute; all whose name means nothing together. */
+static bool is_due(const struct peers *ps, uint64_t *noted_ms) {
+    if (*noted_ms > ps->now_ms) return false;
+    *noted_ms = ps->now_ms + REFUSAL_NOTE_MS;
+    return true;
+}
+
+void peers_turn_away(struct peers *ps, struct link *l, const char *why,
+                     const struct address *caller) {
+    struct peer *p = caller == NULL ? NULL : peers_find(ps, caller);
     close_link(l);
-    struct peer *p = hello == NULL ? NULL : peers_find(ps, &hello->caller);
     if (p != NULL && p->state == PEER_STRUCK) p->heard_ms = ps->now_ms;
-    if (p != NULL && p->refusal_noted_ms > ps->now_ms) return;
-    if (p != NULL) p->refusal_noted_ms = ps->now_ms + 60000;
+    if (!is_due(ps, p != NULL ? &p->refusal_noted_ms : &ps->stranger_noted_ms)) return;
     notes_put(ps->notes, why, NULL);
-    notes_put(ps->notes, "peer: refused a caller: that was ",
-              hello == NULL ? NULL : &hello->caller);
+    notes_put(ps->notes, "peer: refused a caller: that was ", caller);
 }
 
 /* The link brings what the peer says from now on. */
@@ -403,42 +393,33 @@ bool peers_is_waiting(const struct link *l) {
     return l->peer != NULL && l->peer->caller == l;
 }
 
-void peers_on_hello(struct peers *ps, struct link *l, struct slice body) {
-    struct wire_hello hello;
-    if (l->dialled || l->state != LINK_GREETING || !wire_read_hello(body, &hello)) {
-        refuse(ps, l, "not a greeting", NULL);
-        return;
-    }
-    const char *why = refusal(ps, &hello);
-    if (why != NULL) {
-        refuse(ps, l, why, &hello);
-        return;
-    }
-    struct peer *p = peers_find(ps, &hello.caller);
-    if (p == NULL) p = insert(ps, &hello.caller);
-    p->awaited_until_ms = ps->now_ms + PEER_DIAL_MS; /* so long it may take to dial it back */
-    l->peer = p;
-    l->boot = hello.boot;
+static void open_for_good(struct link *l, uint64_t boot) {
+    l->boot = boot;
     l->state = LINK_OPEN;
-    wire_put_welcome(&l->out, ps->boot);
+    buffer_free(&l->said);
+}
+
+void peers_let_in(struct peers *ps, struct link *l, const struct wire_hello *hello) {
+    struct peer *p = peers_find(ps, &hello->caller);
+    if (p == NULL) p = insert(ps, &hello->caller);
+    p->awaited_until_ms = ps->now_ms + PEER_DIAL_MS; /* so long it may take to dial it back */
     p->dial_ms = ps->now_ms;
-    if (p->boot == hello.boot)
+    l->peer = p;
+    open_for_good(l, hello->boot);
+    if (p->boot == l->boot)
         take_in(ps, p, l);
     else
         ask_back(ps, p, l);
 }
 
 /* A dial is answered by who lives now. */
-void peers_on_welcome(struct peers *ps, struct link *l, struct slice body) {
-    uint64_t boot;
+void peers_welcomed(struct peers *ps, struct link *l, uint64_t boot) {
     struct peer *p = l->peer;
-    bool good = l->dialled && l->state == LINK_GREETING && wire_read_welcome(body, &boot);
-    if (!good || peer_boot_is_over(p, boot) || is_kept_out(p, boot)) {
-        peers_break(ps, l, good ? NULL : "peer: not a welcome from ");
+    if (peer_boot_is_over(p, boot) || is_kept_out(p, boot)) {
+        peers_break(ps, l, NULL);
         return;
     }
-    l->boot = boot;
-    l->state = LINK_OPEN;
+    open_for_good(l, boot);
     if (p->boot != boot) on_new_boot(ps, p, boot);
     ps->rows_due = true;
     if (p->caller == NULL) return;
@@ -448,17 +429,9 @@ void peers_on_welcome(struct peers *ps, struct link *l, struct slice body) {
         peers_break(ps, l, NULL); /* one of them is gone: dialled again, until the caller goes */
 }
 
-void peers_on_refused(struct peers *ps, struct link *l, struct slice body) {
-    struct slice reason;
+void peers_turned_away(struct peers *ps, struct link *l, const char *note) {
     struct peer *p = l->peer;
-    if (!l->dialled || l->state != LINK_GREETING || !wire_read_refused(body, &reason)) {
-        peers_break(ps, l, NULL);
-        return;
-    }
-    if (p->refusal_noted_ms <= ps->now_ms) {
-        p->refusal_noted_ms = ps->now_ms + 60000;
-        notes_put(ps->notes, "peer: this node was refused by ", &p->address);
-    }
+    if (is_due(ps, &p->refusal_noted_ms)) notes_put(ps->notes, note, &p->address);
     peers_take_down(ps, p, "view: out, refuses this node: ");
     p->dial_ms = ps->now_ms + PEER_REFUSED_MS;
 }
@@ -468,7 +441,7 @@ void peers_on_refused(struct peers *ps, struct link *l, struct slice body) {
 void peers_break(struct peers *ps, struct link *l, const char *why) {
     struct peer *p = l->peer;
     if (why != NULL && p != NULL) notes_put(ps->notes, why, &p->address);
-    if (why != NULL && p == NULL)
+    if (why != NULL && p == NULL && is_due(ps, &ps->stranger_noted_ms))
         notes_put(ps->notes, "peer: a stranger's call made no sense", NULL);
     if (p != NULL && p->to == l) p->dial_ms = ps->now_ms + PEER_REDIAL_MS;
     close_link(l);
@@ -497,6 +470,7 @@ void peers_closed(struct peers *ps, struct link *l, bool refused) {
  * to be read, and their silence says nothing. */
 static void forgive_silence(struct peers *ps, uint64_t late_ms) {
     ps->forgiven_ms += late_ms;
+    ps->woken_ms = ps->now_ms;
     for (uint32_t i = 0; i < ps->count; i++) {
         struct peer *p = ps->list[i];
         p->heard_ms += late_ms;
@@ -586,6 +560,11 @@ void peers_set_time(struct peers *ps, uint64_t now_ms) {
         ps->row_ms = now_ms + ROW_MS;
     }
     dial_peers(ps);
+}
+
+/* Who has died meanwhile is noticed within that time, and who lives has sent rows again. */
+bool peers_rows_are_old(const struct peers *ps) {
+    return ps->woken_ms != 0 && ps->now_ms < ps->woken_ms + PEER_SILENT_MS + PEER_TICK_MS;
 }
 
 uint64_t peers_awake_ms(const struct peers *ps) {

@@ -24,6 +24,7 @@
 #include "link.h"
 #include "notes.h"
 #include "row.h"
+#include "wire_hello.h"
 
 #define PEER_UNHEARD_MS  10000  /* how long a node that was never heard stays listed */
 #define PEER_SILENT_MS   1000   /* heard nothing for this long: down */
@@ -74,12 +75,12 @@ struct peers {
     struct slice cluster; /* borrowed */
     uint32_t readmit_ms;
     struct notes *notes; /* borrowed */
-    uint64_t now_ms, tick_ms;
-    uint64_t forgiven_ms; /* how long this process was stopped or starved, in all */
-    bool group_found;     /* a running group was heard, and its view taken over */
-    bool rows_due;        /* something that rows tell has changed */
-    uint64_t row_ms;      /* when the next row is due anyway */
-    struct peer **list;   /* owned; sorted by address, self among them */
+    uint64_t now_ms, tick_ms, stranger_noted_ms;
+    uint64_t forgiven_ms, woken_ms; /* stopped or starved: how long in all; last until (0: never) */
+    bool group_found;               /* a running group was heard, and its view taken over */
+    bool rows_due;                  /* something that rows tell has changed */
+    uint64_t row_ms;                /* when the next row is due anyway */
+    struct peer **list;             /* owned; sorted by address, self among them */
     uint32_t count, cap;
     struct link *links;  /* owned */
     struct link *closed; /* the one whose LINK_CLOSE was taken last */
@@ -100,6 +101,7 @@ void peers_free(struct peers *ps);
 void peers_set_time(struct peers *ps, uint64_t now_ms);
 uint64_t peers_awake_ms(const struct peers *ps); /* the clock, without the time it could not run */
 uint64_t peers_deadline_ms(const struct peers *ps); /* UINT64_MAX when there is nobody else */
+bool peers_rows_are_old(const struct peers *ps);    /* some may be from before it was stopped */
 
 /* ---- The view ---- */
 
@@ -111,32 +113,30 @@ void peers_know(struct peers *ps, const struct address *address); /* as a member
 void peers_strike(struct peers *ps, const struct address *address, uint64_t boot);
 void peers_pardon(struct peers *ps, struct peer *p);
 bool peers_keep_out_the_living(const struct peers *ps);
-
 struct peer *peers_find(const struct peers *ps, const struct address *address); /* or NULL */
 bool peer_in_view(const struct peer *p);
 bool peer_is_listed(const struct peers *ps, const struct peer *p); /* in view, or expected */
 uint32_t peers_listed_count(const struct peers *ps);
 bool peers_lists(const struct peers *ps, const struct address *address);
 void peers_take_down(struct peers *ps, struct peer *p, const char *why);
-
-/* A boot of that node is over: another one has been heard since. */
-bool peer_boot_is_over(const struct peer *p, uint64_t boot);
-
-void peers_on_row(struct peers *ps, struct peer *p); /* it stands in p->row */
+bool peer_boot_is_over(const struct peer *p, uint64_t boot); /* another one was heard since */
+void peers_on_row(struct peers *ps, struct peer *p);         /* it stands in p->row */
 
 /* ---- Links ---- */
 
 struct link *peers_accept(struct peers *ps);
-void peers_connected(struct peers *ps, struct link *l);
 void peers_heard(struct peers *ps, struct link *l); /* bytes have arrived */
 void peers_closed(struct peers *ps, struct link *l, bool refused);
-
 bool peers_is_waiting(const struct link *l); /* not to be read: is its caller alive? */
 
-/* The handshake frames. */
-void peers_on_hello(struct peers *ps, struct link *l, struct slice body);
-void peers_on_welcome(struct peers *ps, struct link *l, struct slice body);
-void peers_on_refused(struct peers *ps, struct link *l, struct slice body);
+/* Of the handshake (handshake.h): why a caller is not let in, or NULL; how it ends at the callee,
+ * and at the caller, who notes why it was not let in. `caller`: who it said it is, or NULL. */
+const char *peers_why_not(const struct peers *ps, const struct wire_hello *hello);
+void peers_let_in(struct peers *ps, struct link *l, const struct wire_hello *hello);
+void peers_turn_away(struct peers *ps, struct link *l, const char *why,
+                     const struct address *caller);
+void peers_welcomed(struct peers *ps, struct link *l, uint64_t boot);
+void peers_turned_away(struct peers *ps, struct link *l, const char *note);
 
 /* Breaks a link; the peer is dialled again. `why` is noted, if there is a reason to. */
 void peers_break(struct peers *ps, struct link *l, const char *why);

@@ -16,6 +16,7 @@ void replica_init(struct replica *r, const struct replica_config *config, uint64
         .boot = config->boot,
         .joined_ms = now_ms,
         .actor = ACTOR_NONE,
+        .redo = {.actors = config->actors},
     };
     ring_init(&r->ring, config->ring_writes_max);
     r->under_way_end = &r->under_way;
@@ -32,6 +33,7 @@ void replica_free(struct replica *r) {
     free(r->mates);
     free(r->others);
     parts_free(&r->parts);
+    redo_free(&r->redo);
     buffer_free(&r->scratch);
     metadata_free(&r->unpacked);
 }
@@ -72,13 +74,12 @@ static void change_group(struct replica *r, uint64_t group) {
     r->slots = group == 0 ? none : *maps_slots(r->maps, group);
     r->actor = ACTOR_NONE;
     r->assigned = 0;
-    for (uint32_t s = slots_next(&r->slots, 0); s < SHARD_SLOTS; s = slots_next(&r->slots, s + 1))
-        parts_open_slot(&r->parts, s);
+    redo_open_slots(&r->redo, &r->parts, &r->slots);
     for (uint32_t i = 0; i < r->mate_count; i++)
         forget_dealings(r->mates[i]);
 }
 
-void replica_take_place(struct replica *r) {
+void replica_take_place(struct replica *r, bool is_recovered) {
     const struct map *map = r->maps->map;
     uint32_t shard = map_shard_of_node(map, &r->peers->self);
     uint64_t group = shard == SHARD_NONE ? 0 : map->group[shard];
@@ -91,9 +92,10 @@ void replica_take_place(struct replica *r) {
         change_group(r, group);
         if (!first) r->joined_ms = peers_awake_ms(r->peers);
     }
-    if (first && group != 0 && r->mate_count == 0) { /* nobody else can ever have had any of it */
-        r->synced = true;
-        parts_found(&r->parts, &r->slots, group);
+    if (first && !is_recovered && group != 0 && r->mate_count == 0) {
+        r->synced = true; /* nobody else can ever have had any of it */
+        redo_found(&r->redo, &r->parts, &r->slots, group);
+        redo_ready(&r->redo, true, false);
     }
     for (uint32_t i = 0; i < r->other_count; i++)
         replica_note_row(r, r->others[i]);
@@ -164,6 +166,14 @@ void replica_put_write(const struct replica *r, struct buffer *out, enum wire_ty
         wire_put_map_ref(out, (struct wire_map_ref){deps->maps[i].epoch, deps->maps[i].id});
     row_put_dots(out, &deps->clock, r->actors);
     wire_end_write(out, begun, v->key, v->value);
+}
+
+void replica_put_stored(struct replica *r, struct buffer *out, enum wire_type type,
+                        const struct version *v) {
+    struct metadata *deps = &r->unpacked;
+    metadata_clear(deps);
+    metadata_join_packed(deps, v->deps);
+    replica_put_write(r, out, type, v, deps);
 }
 
 /* ---- Clients ---- */

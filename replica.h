@@ -19,6 +19,7 @@
 #include "maps.h"
 #include "metadata.h"
 #include "peer.h"
+#include "redo.h"
 #include "store.h"
 #include "under_way.h"
 
@@ -49,6 +50,7 @@ struct replica {
 
     uint64_t hlc;
     struct parts parts; /* D and base; of slots that it owns, and of others that it has still */
+    struct redo redo;   /* through which parts, and all else that must survive, are changed */
     uint32_t actor;     /* of this boot in this group; ACTOR_NONE before the first write */
     uint64_t assigned;  /* the number of its last write */
     struct under_way *under_way, **under_way_end;
@@ -59,6 +61,7 @@ struct replica {
     struct held held;
     struct trail trail;
 
+    bool is_full;     /* nothing can be kept just now: it takes no writes of others either */
     bool synced;      /* has caught up since its start */
     bool provisional; /* synced without having met all members */
     bool holds;   /* the group's state of all its slots is here as a whole: with synced, serves */
@@ -66,10 +69,15 @@ struct replica {
     bool has_residue;
     bool base_moved;        /* since holds and settled were judged */
     uint64_t move_noted_ms; /* when it was last noted how far a move is; 0: there is none */
+    uint64_t
+        taken_over_ms[SHARD_SLOTS]; /* when its owners first had all of a residue; 0: not yet */
     struct peer *pull_from;
     uint32_t pull_turn; /* whom to ask for what nobody shows */
     uint64_t pull_until_ms;
+    struct slots pulled;  /* whole, by the last pull, and not come yet */
+    struct slots fetched; /* came whole since the last tick */
     bool pull_wanted;     /* somebody waits for what is missing */
+    bool row_came;        /* in this turn: what it says may let residue go */
     struct slots hurried; /* asked for since the last tick, for somebody who waits to read them */
     uint64_t progress;    /* counts the steps after which a waiting operation may succeed */
     struct replica_stats stats;
@@ -92,8 +100,9 @@ struct replica_config {
 void replica_init(struct replica *r, const struct replica_config *config, uint64_t now_ms);
 void replica_free(struct replica *r);
 
-/* Takes its place in the map that this node lives by from now on. */
-void replica_take_place(struct replica *r);
+/* Takes its place in the map that this node lives by from now on. `is_recovered`: it has done so
+ * before, in a former process, and has not lived by any in this one. */
+void replica_take_place(struct replica *r, bool is_recovered);
 
 /* Operations on its keys are served. */
 static inline bool replica_serves(const struct replica *r) {
@@ -124,5 +133,8 @@ struct buffer *replica_output(struct replica *r, struct peer *p);
 /* Puts a version as a WRITE or VERSION that depends on `deps`; v->deps is not looked at. */
 void replica_put_write(const struct replica *r, struct buffer *out, enum wire_type type,
                        const struct version *v, const struct metadata *deps);
+/* The same with its own dependencies, unpacked. */
+void replica_put_stored(struct replica *r, struct buffer *out, enum wire_type type,
+                        const struct version *v);
 
 #endif

@@ -15,6 +15,11 @@
  * takes longer than one attempt to connect serves the next attempt. It is fresh all the same: it
  * arrives after the question.
  *
+ * The question is what may be late, too: it was asked while this machine was cut off, name server
+ * and all, and getaddrinfo() asks again only after five seconds. So much later than its network
+ * would a node be back. One second is long for a name server; whoever has a slower one sets
+ * RES_OPTIONS.
+ *
  * A thread that hangs outlives its resolver: what they share is freed by the last of them.
  */
 #include "resolve.h"
@@ -187,6 +192,7 @@ static void on_answers(struct watch *w, unsigned events) {
 struct resolver *resolver_create(struct reactor *r) {
     int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (fd < 0) return NULL;
+    setenv("RES_OPTIONS", "timeout:1", false); /* read when a thread looks up its first name */
     struct resolver *s = bytes_alloc_zeroed(sizeof *s);
     s->reactor = r;
     s->answers = (struct watch){.fd = fd, .on_event = on_answers};

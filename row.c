@@ -27,10 +27,12 @@ bool row_read_dots(struct vclock *out, struct wire_list dots, const struct actor
     return true;
 }
 
+/* Slot s is bit s % 8 of byte s / 8: so eight bytes are a word of the set, the lowest first. */
 void row_read_slots(struct slots *out, struct slice bytes) {
-    *out = (struct slots){0};
-    for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
-        if ((unsigned char)bytes.at[s / 8] >> (s % 8) & 1) slots_add(out, s);
+    for (uint32_t i = 0; i < SHARD_SLOTS / 64; i++) {
+        uint64_t word;
+        memcpy(&word, bytes.at + i * sizeof word, sizeof word);
+        out->bits[i] = le64toh(word);
     }
 }
 
@@ -84,6 +86,7 @@ bool row_read(struct row *row, struct slice body, const struct actors *as) {
     row->synced = m.flags & WIRE_ROW_SYNCED;
     row->hears_me = m.flags & WIRE_ROW_HEARS_YOU;
     row->settled = m.flags & WIRE_ROW_SETTLED;
+    row->is_full = m.flags & WIRE_ROW_FULL;
     read_maps(row, m.maps);
     read_peers(row, &m);
     if (read_parts(row, &m, as)) {
@@ -104,9 +107,10 @@ void row_put_dots(struct buffer *out, const struct vclock *clock, const struct a
 }
 
 void row_put_slots(uint8_t out[WIRE_SLOTS_BYTES], const struct slots *slots) {
-    memset(out, 0, WIRE_SLOTS_BYTES);
-    for (uint32_t s = slots_next(slots, 0); s < SHARD_SLOTS; s = slots_next(slots, s + 1))
-        out[s / 8] |= (uint8_t)(1u << (s % 8));
+    for (uint32_t i = 0; i < SHARD_SLOTS / 64; i++) {
+        uint64_t word = htole64(slots->bits[i]);
+        memcpy(out + i * sizeof word, &word, sizeof word);
+    }
 }
 
 void row_put_part(struct buffer *out, const struct part *part, const struct actors *as) {

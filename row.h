@@ -22,6 +22,7 @@ struct row {
     bool synced;        /* its sender is not catching up after its start */
     bool settled;       /* it has all of the slots that it owns by its map, and no others */
     bool hears_me;      /* its sender would have this node in its view */
+    bool is_full;       /* it can keep nothing just now, and takes no writes */
     struct vclock held; /* the first write of each actor that waits for others there */
     uint64_t map_id;    /* that its sender lives by; 0: none yet */
     uint64_t *maps;     /* all that its sender knows */

@@ -19,6 +19,7 @@ void serve_init(struct serve *s, struct cluster *cluster, uint64_t memory_bytes_
 
 void serve_free(struct serve *s) {
     buffer_free(&s->missing);
+    buffer_free(&s->trouble);
     buffer_free(&s->value);
     buffer_free(&s->deps);
 }
@@ -197,6 +198,10 @@ enum node_status serve_operation(struct serve *s, const struct op *op, uint64_t 
     struct serving g = {.op = op, .token = token, .seen = &op->claim->metadata, .place = place};
     if (op_has_key(op->kind)) {
         g.known = store_find(s->cluster->store, place, op->key, &g.old);
+    }
+    if (op_is_write(op->kind) && s->trouble.len > 0) {
+        a->missing = buffer_slice(&s->trouble);
+        return NODE_DISK_TROUBLE;
     }
     return carry_out(s, &g, a);
 }

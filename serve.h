@@ -15,6 +15,7 @@ struct serve {
     uint64_t memory_bytes_max;
     bool memory_noted;     /* the limit was reached, and that was noted */
     uint64_t wall_ms;      /* as the shell last said */
+    struct buffer trouble; /* why no write can be kept just now; empty: it can */
     struct buffer missing; /* what the last claim that was not covered names: JSON items */
     struct buffer value;   /* of an answer, if it is not in the store */
     struct buffer deps;    /* a version's packed dependencies while it is put */
@@ -38,8 +39,8 @@ bool serve_covers(struct serve *s, const struct claim *c, uint32_t slot);
 
 /* ---- Doing it ---- */
 
-/* The claim's metadata becomes what the client has then seen; but NODE_BEGUN and NODE_MEMORY_LIMIT
- * leave it as it was. Sets a->value, borrowed until the next call. */
+/* The claim's metadata becomes what the client has then seen; but NODE_BEGUN, NODE_MEMORY_LIMIT and
+ * NODE_DISK_TROUBLE leave it as it was. Sets a->value, borrowed until the next call. */
 enum node_status serve_operation(struct serve *s, const struct op *op, uint64_t token,
                                  struct store_place place, struct answer *a);
 

@@ -44,6 +44,12 @@
  * CONN_DRAINING has sent its end of file and discards what still arrives: closing a socket with
  * unread input resets the connection, and the client might never see the answer.
  *
+ * Holding. Where a log is kept, an answer must not leave before what it tells of is in it (gate.h).
+ * A connection whose output would tell of more is *held*: the output is put aside, and nothing more
+ * is made for it until server_release(), at the end of this turn or of a later one, has sent it.
+ * What the log cannot promise any more, because a disk has failed, is never sent: the connection is
+ * closed, and its client does not know, which is the truth.
+ *
  * Every event handler ends in settle(), which decides what the connection waits for next and is
  * the only place, but for errors of the socket, where it may be freed.
  */
@@ -55,6 +61,7 @@
 #include <string.h>
 
 #include "api.h"
+#include "durable.h"
 #include "listener.h"
 #include "log.h"
 #include "sock.h"
@@ -109,6 +116,7 @@ struct conn {
     bool head_only;     /* the exchange in hand: of a HEAD request */
     bool client_1_0;    /* of HTTP/1.0 */
     bool keep_alive;    /* the connection goes on after it */
+    bool held;          /* `out`, or what was put aside in this turn, must not leave yet */
     struct http_parser parser;
     struct buffer in;  /* starts with the first byte of a request */
     struct buffer out; /* what the client has not taken; from out_sent on */
@@ -120,6 +128,22 @@ struct conn {
     struct queue *queue;     /* NULL: empty; owned */
 };
 
+/* A connection that is held; if it is another one by now, its number differs. */
+struct held_conn {
+    int fd;
+    uint64_t number;
+    size_t begin, len; /* in this turn: where its output stands in server->aside */
+    uint64_t due;      /* in later turns: when gate->safe is there, `out` may leave */
+};
+
+/* In the order in which they may leave. */
+struct holding {
+    struct held_conn *rows; /* owned; [first, count) */
+    size_t first, count, cap;
+    size_t fresh;        /* rows from here on are of this turn */
+    struct buffer aside; /* their output */
+};
+
 struct server {
     struct reactor *reactor; /* borrowed */
     struct api api;
@@ -129,7 +153,8 @@ struct server {
     bool stopping;
     uint64_t exchanges_begun;
     struct conn *answered; /* those that have answers in their queues */
-    struct conn **conns;   /* owned; by descriptor */
+    struct holding holding;
+    struct conn **conns; /* owned; by descriptor */
     size_t conns_cap;
     struct server_stats stats;
     char *input;          /* shared: INPUT_BYTES */
@@ -216,6 +241,7 @@ static void queue_free(struct queue *q, struct node *n) {
 
 static void on_conn_event(struct watch *w, unsigned events);
 static void on_conn_timer(struct timer *t);
+static void stop_conn(struct conn *c);
 
 static void conn_free(struct conn *c) {
     struct server *s = c->server;
@@ -256,13 +282,20 @@ static void conn_create(struct server *s, struct sock sock) {
     s->conns[fd] = c;
     s->stats.connections_open++;
     c->number = ++s->stats.connections_accepted;
-    set_deadline(c, s->config.idle_ms);
+    /* With a session to be agreed on, silence is dear. */
+    set_deadline(c, c->sock.tls == NULL ? s->config.idle_ms : s->config.request_ms);
 }
 
 /* ---- Accepting ---- */
 
 static void on_accept(struct listener *l, struct sock sock) {
-    conn_create(CONTAINER_OF(l, struct server, listener), sock);
+    struct server *s = CONTAINER_OF(l, struct server, listener);
+    struct tls *tls = s->config.tls == NULL ? NULL : *s->config.tls;
+    if (sock_encrypt(&sock, tls, false)) {
+        conn_create(s, sock);
+    } else {
+        sock_close(&sock);
+    }
 }
 
 static void on_accept_failure(struct listener *l) {
@@ -289,6 +322,7 @@ static void put_head(struct conn *c) {
         .status = s->reply.status,
         .content_type = s->reply.content_type,
         .allow = s->reply.allow,
+        .wants_token = s->reply.status == 401,
         .retry_after_s = s->reply.status == 503 ? API_RETRY_AFTER_S : 0,
         .content_length = s->reply.body.len,
         .chunked = streams && !c->client_1_0,
@@ -370,6 +404,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
         .method = c->parser.method,
         .target = http_target(&c->parser, bytes),
         .body = http_body(&c->parser, bytes),
+        .authorization = http_authorization(&c->parser, bytes),
         .token = token_of(c, ++s->exchanges_begun),
         .stream = c->number,
     };
@@ -538,6 +573,36 @@ static void read_input(struct conn *c) {
     }
 }
 
+/* ---- Holding ---- */
+
+/* What a client is told now may tell of what is not safe yet. While a disk is broken reads go on,
+ * and they are all that does. */
+static bool must_hold(const struct server *s) {
+    const struct gate *g = s->config.gate;
+    if (g == NULL || g->is_broken) return false;
+    return !gate_is_open(g) || node_journal(s->api.node).len > 0;
+}
+
+/* Puts the shared output aside. */
+static void hold(struct conn *c) {
+    struct holding *h = &c->server->holding;
+    struct buffer *output = &c->server->output;
+    if (h->count == h->cap) {
+        h->cap = h->cap * 2 + 16;
+        h->rows = bytes_realloc(h->rows, h->cap * sizeof *h->rows);
+    }
+    h->rows[h->count++] =
+        (struct held_conn){c->watch.fd, c->number, h->aside.len, output->len, UINT64_MAX};
+    buffer_put(&h->aside, buffer_slice(output));
+    output->len = 0;
+    c->held = true;
+}
+
+static struct conn *conn_of_row(const struct server *s, const struct held_conn *row) {
+    struct conn *c = s->conns[row->fd];
+    return c != NULL && c->number == row->number ? c : NULL;
+}
+
 /* ---- Sending ---- */
 
 /* The client takes its answers slowly, or not at all. */
@@ -546,22 +611,33 @@ static void await_client(struct conn *c) {
     set_deadline(c, c->server->config.stall_ms);
 }
 
-/* Sends the shared output and keeps what the client does not take. False: the socket is broken. */
+/* Keeps what the client does not take. False: the socket is broken. */
+static bool send_bytes(struct conn *c, struct slice bytes) {
+    long n = sock_write(&c->sock, bytes.at, bytes.len);
+    size_t sent = n > 0 ? (size_t)n : 0;
+    c->server->stats.bytes_sent += sent;
+    if (sent < bytes.len) {
+        buffer_put(&c->out, (struct slice){bytes.at + sent, bytes.len - sent});
+        c->out_sent = 0;
+        await_client(c);
+    }
+    return n != SOCK_BROKEN;
+}
+
+/* Sends the shared output, if it may leave. False: the socket is broken. */
 static bool send_output(struct conn *c) {
     struct buffer *output = &c->server->output;
     if (output->len == 0) return true;
-    long n = sock_write(&c->sock, output->at, output->len);
-    size_t sent = n > 0 ? (size_t)n : 0;
-    c->server->stats.bytes_sent += sent;
-    if (sent < output->len) {
-        buffer_put(&c->out, (struct slice){output->at + sent, output->len - sent});
-        c->out_sent = 0;
-        await_client(c);
+    bool whole = true;
+    if (must_hold(c->server)) {
+        hold(c);
+    } else {
+        whole = send_bytes(c, buffer_slice(output));
     }
     output->len = 0;
     if (output->cap > KEEP_BYTES_MAX) buffer_free(output);
     if (c->server->reply.body.cap > KEEP_BYTES_MAX) buffer_free(&c->server->reply.body);
-    return n != SOCK_BROKEN;
+    return whole;
 }
 
 /* Sends what the client has not taken so far. False: the socket is broken. */
@@ -582,10 +658,28 @@ static bool send_kept(struct conn *c) {
 
 /* ---- Going on ---- */
 
+/* All that was begun is answered: on to what had to wait for it, or to the end. */
+static void end_queue(struct conn *c) {
+    queue_free(c->queue, c->server->api.node);
+    c->queue = NULL;
+    c->state = c->keep_alive ? CONN_READING : CONN_CLOSING;
+    c->unparsed = c->in.len > 0; /* at least "100 Continue" may be due */
+}
+
+/* The answers of the queue whose turn has come, into the shared output. */
+static void put_answers(struct conn *c) {
+    struct queue *q = c->queue;
+    if (q == NULL || q->answers.len == 0) return;
+    buffer_put(&c->server->output, buffer_slice(&q->answers));
+    buffer_free(&q->answers);
+    if (q->first == NULL) end_queue(c);
+}
+
 /* Makes the answers that can be made now, one round of them, and sends them. False: the socket is
  * broken. */
 static bool go_on(struct conn *c) {
-    if (c->out.len > 0) return true; /* the client has answers to take first */
+    if (c->out.len > 0 || c->held) return true; /* the client has answers to take first */
+    put_answers(c);
     if (c->unparsed && c->state == CONN_READING) take_requests(c, c->in.at, c->in.len);
     if (c->state == CONN_STREAMING && !c->listing_waits) put_piece(c);
     return send_output(c);
@@ -594,6 +688,7 @@ static bool go_on(struct conn *c) {
 /* What the connection waits for next; frees it when that is nothing. */
 static void settle(struct conn *c) {
     assert(c->queue != NULL ? c->state <= CONN_WAITING : c->state != CONN_WAITING);
+    if (c->held) return; /* server_release() comes back to it */
     bool sending = c->out.len > 0;
     if (c->state == CONN_CLOSING && !sending) {
         sock_finish_writing(&c->sock);
@@ -616,9 +711,22 @@ static void settle(struct conn *c) {
                    (reads ? REACTOR_READ : 0u) | (writes ? REACTOR_WRITE : 0u));
 }
 
+/* More requests: they are read when it has got its answers. */
+static void on_held_event(struct conn *c, unsigned events) {
+    if (events & REACTOR_HANGUP) {
+        conn_free(c);
+    } else {
+        reactor_change(c->server->reactor, &c->watch, 0);
+    }
+}
+
 static void on_conn_event(struct watch *w, unsigned events) {
     struct conn *c = CONTAINER_OF(w, struct conn, watch);
     bool whole = true;
+    if (c->held) {
+        on_held_event(c, events);
+        return;
+    }
     if ((events & REACTOR_HANGUP) && !(events & REACTOR_READ)) whole = false;
     if (whole && (events & REACTOR_WRITE)) whole = send_kept(c);
     if (whole && (events & REACTOR_READ)) read_input(c);
@@ -655,9 +763,11 @@ static void on_deadline(struct conn *c) {
 static void on_conn_timer(struct timer *t) {
     struct conn *c = CONTAINER_OF(t, struct conn, timer);
     struct server *s = c->server;
-    if (c->deadline_ms > reactor_now_ms(s->reactor)) {
+    if (s->stopping && c->state == CONN_READING && c->out.len == 0 && !c->held) {
+        stop_conn(c); /* it was held when the others were stopped */
+    } else if (c->deadline_ms > reactor_now_ms(s->reactor)) {
         reactor_set_timer(s->reactor, t, c->deadline_ms);
-    } else if (c->queue != NULL && c->out.len == 0) {
+    } else if (c->held || (c->queue != NULL && c->out.len == 0)) {
         set_deadline(c, s->config.request_ms); /* the node has a deadline of its own */
     } else {
         on_deadline(c);
@@ -699,23 +809,11 @@ static void take_answers(struct server *s) {
     }
 }
 
-/* All that was begun is answered: on to what had to wait for it, or to the end. */
-static void end_queue(struct conn *c) {
-    queue_free(c->queue, c->server->api.node);
-    c->queue = NULL;
-    c->state = c->keep_alive ? CONN_READING : CONN_CLOSING;
-    c->unparsed = c->in.len > 0; /* at least "100 Continue" may be due */
-}
-
 /* Sends the answers whose turn has come, and what can be made right behind them. */
 static void send_answers(struct conn *c) {
     struct server *s = c->server;
-    struct queue *q = c->queue;
-    bool sending = c->out.len > 0;
-    buffer_put(sending ? &c->out : &s->output, buffer_slice(&q->answers));
-    buffer_free(&q->answers);
-    if (q->first == NULL) end_queue(c);
-    if (!sending && !c->partial) set_deadline(c, s->config.idle_ms);
+    if (c->out.len > 0 || c->held) return; /* when the client has taken those before them */
+    if (!c->partial) set_deadline(c, s->config.idle_ms);
     if (go_on(c)) {
         settle(c);
     } else {
@@ -732,6 +830,67 @@ void server_turn_end(struct server *s) {
             send_answers(c);
         }
     }
+}
+
+/* What it was held for is safe. It takes no requests: what they change is not in the log. */
+static void release(struct conn *c, struct slice aside) {
+    c->held = false;
+    bool whole = aside.len > 0 ? send_bytes(c, aside) : send_kept(c);
+    if (whole && c->out.len == 0) {
+        put_answers(c);
+        whole = send_output(c);
+    }
+    if (!whole) {
+        c->server->output.len = 0;
+        conn_free(c);
+        return;
+    }
+    if (c->server->stopping) reactor_set_timer(c->server->reactor, &c->timer, 0);
+    settle(c);
+}
+
+/* Those of this turn that cannot leave yet keep their output themselves. */
+static void keep_fresh(struct server *s) {
+    struct holding *h = &s->holding;
+    for (; h->fresh < h->count; h->fresh++) {
+        struct held_conn *row = &h->rows[h->fresh];
+        struct conn *c = conn_of_row(s, row);
+        row->due = s->config.gate->appended;
+        if (c != NULL) {
+            buffer_put(&c->out, (struct slice){h->aside.at + row->begin, row->len});
+            c->out_sent = 0;
+        }
+        row->len = 0;
+    }
+    h->aside.len = 0;
+    if (h->aside.cap > KEEP_BYTES_MAX) buffer_free(&h->aside);
+}
+
+/* A disk has failed: whether what they were to be told will be kept, nobody knows. */
+static void drop_held(struct server *s) {
+    struct holding *h = &s->holding;
+    for (; h->first < h->count; h->first++) {
+        struct conn *c = conn_of_row(s, &h->rows[h->first]);
+        if (c != NULL) conn_free(c);
+    }
+}
+
+void server_release(struct server *s) {
+    const struct gate *g = s->config.gate;
+    struct holding *h = &s->holding;
+    if (h->count == 0) return;
+    if (g->is_broken) drop_held(s);
+    size_t end = h->count; /* what is held from now on waits for the next turn */
+    for (; h->first < end; h->first++) {
+        struct held_conn *row = &h->rows[h->first];
+        uint64_t due = h->first < h->fresh ? row->due : g->appended;
+        if (due > g->safe) break;
+        struct conn *c = conn_of_row(s, row);
+        if (c != NULL) release(c, (struct slice){h->aside.at + row->begin, row->len});
+    }
+    if (h->fresh < h->first) h->fresh = h->first;
+    keep_fresh(s);
+    if (h->first == h->count) h->first = h->count = h->fresh = 0;
 }
 
 /* ---- The server ---- */
@@ -754,7 +913,8 @@ struct server *server_create(struct reactor *r, struct node *n,
     }
     s->reactor = r;
     s->config = *config;
-    api_init(&s->api, n, &s->stats);
+    api_init(&s->api, n, &s->stats, config->log);
+    s->api.token = config->auth_token;
     s->stop_timer = (struct timer)TIMER_INIT(on_stop_timer);
     s->input = bytes_alloc(INPUT_BYTES);
     return s;
@@ -768,6 +928,8 @@ void server_free(struct server *s) {
     reactor_cancel_timer(s->reactor, &s->stop_timer);
     listener_close(&s->listener);
     free(s->conns);
+    free(s->holding.rows);
+    buffer_free(&s->holding.aside);
     free(s->input);
     buffer_free(&s->output);
     buffer_free(&s->reply.body);
@@ -779,10 +941,12 @@ void server_free(struct server *s) {
 static void stop_conn(struct conn *c) {
     c->keep_alive = false;
     if (c->queue != NULL) {
-        CONTAINER_OF(c->queue->end, struct exchange, next)->keep_alive = false;
+        bool waits = c->queue->first != NULL;
+        if (waits) CONTAINER_OF(c->queue->end, struct exchange, next)->keep_alive = false;
         c->state = CONN_WAITING;
     }
-    if (c->state == CONN_READING && !c->unparsed && c->out.len == 0 && !c->peer_done) {
+    bool is_at_rest = c->state == CONN_READING && !c->unparsed && c->out.len == 0 && !c->held;
+    if (is_at_rest && !c->peer_done) {
         read_input(c);
         if (c->state == CONN_READING && c->in.len == 0) c->peer_done = true;
     }

@@ -51,6 +51,13 @@ static uint64_t first_group_id(uint64_t map_id, uint32_t shard) {
     return name_of((struct slice){text, (size_t)len});
 }
 
+/* Room for so many; there are none yet. */
+static void alloc_nodes(struct map *m, uint32_t nodes_max) {
+    m->nodes = bytes_alloc(nodes_max * sizeof *m->nodes + 1);
+    m->shard_of_node = bytes_alloc(nodes_max * sizeof *m->shard_of_node + 1);
+    m->founder = bytes_alloc_zeroed(nodes_max * sizeof *m->founder + 1);
+}
+
 struct map *map_create_first(const struct address *nodes, uint32_t node_count, uint32_t shard_count,
                              bool is_explicit) {
     assert(shard_count >= 1 && shard_count <= SHARD_COUNT_MAX && shard_count <= node_count);
@@ -60,8 +67,7 @@ struct map *map_create_first(const struct address *nodes, uint32_t node_count, u
     m->is_explicit = is_explicit;
     m->shard_count = shard_count;
     m->node_count = node_count;
-    m->nodes = bytes_alloc(node_count * sizeof *m->nodes);
-    m->shard_of_node = bytes_alloc(node_count * sizeof *m->shard_of_node);
+    alloc_nodes(m, node_count);
     for (uint32_t i = 0; i < node_count; i++) {
         assert(i == 0 || address_compare(&nodes[i - 1], &nodes[i]) < 0);
         m->nodes[i] = nodes[i];
@@ -81,6 +87,7 @@ struct map *map_create_first(const struct address *nodes, uint32_t node_count, u
 void map_free(struct map *m) {
     free(m->nodes);
     free(m->shard_of_node);
+    free(m->founder);
     free(m);
 }
 
@@ -91,9 +98,11 @@ static void add_node(struct map *m, const struct address *node, uint32_t shard) 
     for (; i > 0 && address_compare(&m->nodes[i - 1], node) > 0; i--) {
         m->nodes[i] = m->nodes[i - 1];
         m->shard_of_node[i] = m->shard_of_node[i - 1];
+        m->founder[i] = m->founder[i - 1];
     }
     m->nodes[i] = *node;
     m->shard_of_node[i] = shard;
+    m->founder[i] = 0;
 }
 
 /* The place of a node in a map, or node_count. */
@@ -167,8 +176,7 @@ struct map *map_derive(const struct map *from, const struct map_change *change) 
     m->proposer = *change->proposer;
     m->nonce = change->nonce;
     memset(m->newborn, 0, sizeof m->newborn);
-    m->nodes = bytes_alloc(nodes_max * sizeof *m->nodes);
-    m->shard_of_node = bytes_alloc(nodes_max * sizeof *m->shard_of_node);
+    alloc_nodes(m, nodes_max);
     m->node_count = 0;
     for (uint32_t i = 0; i < from->node_count; i++) {
         const struct address *node = &from->nodes[i];
@@ -238,8 +246,7 @@ static void deal_slots(struct map *m, const struct map *from) {
 
 static void deal_nodes(struct map *m, const struct map *from, const struct map_plan *plan) {
     uint32_t nodes_max = from->node_count + plan->live_count;
-    m->nodes = bytes_alloc(nodes_max * sizeof *m->nodes);
-    m->shard_of_node = bytes_alloc(nodes_max * sizeof *m->shard_of_node);
+    alloc_nodes(m, nodes_max);
     for (uint32_t i = 0; i < plan->live_count; i++) {
         assert(i == 0 || address_compare(&plan->live[i - 1], &plan->live[i]) < 0);
         add_node(m, &plan->live[i], map_shard_of_node(from, &plan->live[i]));
@@ -306,6 +313,14 @@ static void keep_or_found_groups(struct map *m, const struct map *from) {
     }
 }
 
+static void name_founders(struct map *m, const struct map_plan *plan) {
+    for (uint32_t i = 0; i < plan->live_count; i++) {
+        uint32_t place = place_of(m, &plan->live[i]);
+        assert(plan->boots[i] != 0);
+        if (m->newborn[m->shard_of_node[place]]) m->founder[place] = plan->boots[i];
+    }
+}
+
 struct map *map_reshard(const struct map *from, const struct map_plan *plan) {
     assert(plan->shard_count >= 1 && plan->shard_count <= SHARD_COUNT_MAX);
     assert(plan->shard_count <= plan->live_count);
@@ -320,6 +335,7 @@ struct map *map_reshard(const struct map *from, const struct map_plan *plan) {
     deal_nodes(m, from, plan);
     keep_struck(m, from);
     keep_or_found_groups(m, from);
+    name_founders(m, plan);
     name_later_map(m);
     return m;
 }
@@ -353,6 +369,7 @@ void map_encode(struct buffer *out, const struct map *m) {
     for (uint32_t i = 0; i < m->node_count; i++) {
         put_address(out, &m->nodes[i]);
         put_u8(out, (uint8_t)m->shard_of_node[i]); /* of SHARD_NONE: UINT8_MAX */
+        wire_put_u64(out, m->founder[i]);
     }
     put_u8(out, (uint8_t)m->struck_count);
     for (uint32_t i = 0; i < m->struck_count; i++) {
@@ -397,18 +414,21 @@ static bool take_groups(struct slice *rest, struct map *m) {
 static bool take_node(struct slice *rest, struct map *m) {
     struct address node;
     uint8_t shard;
-    bool good = take_address(rest, &node) && take_u8(rest, &shard) &&
+    uint64_t founder;
+    bool good = take_address(rest, &node) && take_u8(rest, &shard) && take_u64(rest, &founder) &&
                 (shard < m->shard_count || shard == UINT8_MAX) &&
                 (m->node_count == 0 || address_compare(&m->nodes[m->node_count - 1], &node) < 0);
-    if (good) add_node(m, &node, shard == UINT8_MAX ? SHARD_NONE : shard);
-    return good;
+    if (!good) return false;
+    bool founds = m->epoch > 1 && shard != UINT8_MAX && m->newborn[shard];
+    add_node(m, &node, shard == UINT8_MAX ? SHARD_NONE : shard);
+    m->founder[m->node_count - 1] = founder;
+    return founds == (founder != 0);
 }
 
 static bool take_nodes(struct slice *rest, struct map *m) {
     uint16_t count;
     if (!take_u16(rest, &count) || count > SHARD_NODES_MAX) return false;
-    m->nodes = bytes_alloc(count * sizeof *m->nodes + 1);
-    m->shard_of_node = bytes_alloc(count * sizeof *m->shard_of_node + 1);
+    alloc_nodes(m, count);
     for (uint16_t i = 0; i < count; i++) {
         if (!take_node(rest, m)) return false;
     }
@@ -480,6 +500,12 @@ bool map_has_node(const struct map *m, const struct address *node) {
 uint32_t map_shard_of_node(const struct map *m, const struct address *node) {
     uint32_t i = place_of(m, node);
     return i < m->node_count ? m->shard_of_node[i] : SHARD_NONE;
+}
+
+bool map_founds(const struct map *m, const struct address *node, uint64_t boot) {
+    uint32_t i = place_of(m, node);
+    if (i == m->node_count || m->shard_of_node[i] == SHARD_NONE) return false;
+    return m->newborn[m->shard_of_node[i]] && (m->epoch == 1 || m->founder[i] == boot);
 }
 
 /* ---- Shard ids ---- */

@@ -45,6 +45,7 @@ struct map {
     uint32_t node_count;
     struct address *nodes;   /* owned; sorted */
     uint32_t *shard_of_node; /* owned; by index in nodes */
+    uint64_t *founder;       /* owned; the process of the node that begins a newborn group; or 0 */
     uint32_t struck_count;
     struct struck struck[SHARD_STRUCK_MAX]; /* in the order of the requests; none of `nodes` */
 };
@@ -78,6 +79,7 @@ struct map *map_derive(const struct map *from, const struct map_change *change);
  * fewer take them away. The same number spreads the nodes anew, after deaths or joins. */
 struct map_plan {
     const struct address *live; /* sorted, without repeats; those in no shard so far included */
+    const uint64_t *boots;      /* of their processes; none is 0 */
     uint32_t live_count;        /* together with the nodes of the map SHARD_NODES_MAX at most */
     uint32_t shard_count;       /* 1 to SHARD_COUNT_MAX and live_count */
     const struct address *proposer;
@@ -101,6 +103,10 @@ bool map_has_node(const struct map *m, const struct address *node);
 uint64_t map_struck_boot(const struct map *m,
                          const struct address *node); /* 0: is not struck off */
 uint32_t map_shard_of_node(const struct map *m, const struct address *node); /* or SHARD_NONE */
+
+/* The group of that node's shard begins with this very map, and with what that process has of it:
+ * nothing was written to it there before. A first map does not know who lives. */
+bool map_founds(const struct map *m, const struct address *node, uint64_t boot);
 
 /* "s0" to "s63" and back; SHARD_NONE for any other text or a shard that the map has not. */
 void shard_id_text(uint32_t shard, char out[SHARD_ID_BYTES]);

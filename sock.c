@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tls.h"
+
 #define LISTEN_BACKLOG 4096 /* the kernel lowers it to somaxconn */
 
 static const int ON = 1;
@@ -45,6 +47,7 @@ int sock_listen(uint32_t ipv4, uint16_t port) {
 }
 
 bool sock_accept(int listener, struct sock *out) {
+    *out = (struct sock){.fd = -1};
     do {
         out->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (out->fd < 0 && (errno == EINTR || errno == ECONNABORTED));
@@ -55,7 +58,7 @@ bool sock_accept(int listener, struct sock *out) {
 }
 
 bool sock_connect(uint32_t ipv4, uint16_t port, struct sock *out) {
-    out->fd = tcp_socket();
+    *out = (struct sock){.fd = tcp_socket()};
     if (out->fd < 0) return false;
     setsockopt(out->fd, IPPROTO_TCP, TCP_NODELAY, &ON, sizeof ON);
     struct sockaddr_in address = address_of(ipv4, port);
@@ -72,12 +75,19 @@ int sock_connect_error(const struct sock *s) {
     return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
+bool sock_encrypt(struct sock *s, struct tls *t, bool dials) {
+    if (t == NULL) return true;
+    s->tls = tls_begin(t, s->fd, dials);
+    return s->tls != NULL;
+}
+
 static long failure(void) {
     return errno == EAGAIN || errno == EWOULDBLOCK ? SOCK_AGAIN : SOCK_BROKEN;
 }
 
 long sock_read(struct sock *s, char *into, size_t size) {
     ssize_t n;
+    if (s->tls != NULL) return tls_read(s->tls, into, size);
     do {
         n = recv(s->fd, into, size, 0);
     } while (n < 0 && errno == EINTR);
@@ -87,10 +97,19 @@ long sock_read(struct sock *s, char *into, size_t size) {
 
 long sock_write(struct sock *s, const char *from, size_t len) {
     ssize_t n;
+    if (s->tls != NULL) return tls_write(s->tls, from, len);
     do {
         n = send(s->fd, from, len, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     return n >= 0 ? (long)n : failure();
+}
+
+bool sock_awaits_input(const struct sock *s) {
+    return s->tls != NULL && tls_awaits_input(s->tls);
+}
+
+void sock_set_patience(struct sock *s, unsigned ms) {
+    setsockopt(s->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
 }
 
 size_t sock_unsent(const struct sock *s) {
@@ -99,10 +118,12 @@ size_t sock_unsent(const struct sock *s) {
 }
 
 void sock_finish_writing(struct sock *s) {
+    if (s->tls != NULL) tls_say_end(s->tls);
     shutdown(s->fd, SHUT_WR);
 }
 
 void sock_close(struct sock *s) {
+    if (s->tls != NULL) tls_end(s->tls);
     close(s->fd);
-    s->fd = -1;
+    *s = (struct sock){.fd = -1};
 }

@@ -1,5 +1,5 @@
-/* Byte streams over TCP: the one place where sockets are read and written, and the seam at which
- * transport encryption will come in.
+/* Byte streams over TCP: the one place where sockets are read and written, encrypted where a
+ * connection was said to be (tls.h).
  *
  * Everything is non-blocking. Reading and writing return how many bytes went, or one of
  * SOCK_AGAIN (come back when the reactor says so), SOCK_END (the other side has sent all it will
@@ -16,8 +16,11 @@
 #define SOCK_END    (-2)
 #define SOCK_BROKEN (-3)
 
+struct tls;
+
 struct sock {
     int fd;
+    struct tls_session *tls; /* owned; NULL: nothing is encrypted */
 };
 
 /* A listening socket's descriptor, or -1 with errno set. `ipv4` in host order. */
@@ -31,8 +34,18 @@ bool sock_accept(int listener, struct sock *out);
 bool sock_connect(uint32_t ipv4, uint16_t port, struct sock *out);
 int sock_connect_error(const struct sock *s);
 
+/* From here on all is encrypted; `dials`: this side has connected. NULL: nothing is. False: no
+ * memory. */
+bool sock_encrypt(struct sock *s, struct tls *t, bool dials);
+
+/* It breaks when the other side's kernel has not confirmed what was sent for this long. */
+void sock_set_patience(struct sock *s, unsigned ms);
+
 long sock_read(struct sock *s, char *into, size_t size);
 long sock_write(struct sock *s, const char *from, size_t len);
+/* After SOCK_AGAIN: writing goes on when the other side has said something, not when there is room.
+ */
+bool sock_awaits_input(const struct sock *s);
 size_t sock_unsent(const struct sock *s); /* bytes written that the other side has not taken */
 void sock_finish_writing(struct sock *s); /* the other side reads an end of file */
 void sock_close(struct sock *s);

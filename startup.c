@@ -2,8 +2,9 @@
  * See startup.h.
  *
  * A turn. At its start the node is told the time. Then events come: requests of clients and bytes
- * from peers, which the node takes in. At its end the clients get the answers that have become
- * possible, and then all that the node wants to tell its peers is sent, once for each.
+ * from peers, which the node takes in. At its end the answers are made that have become possible.
+ * Then, where a log is kept, all that has changed is appended to it, before any of it is told; and
+ * then clients get their answers, and peers what the node wants to tell them, once for each.
  *
  * The end. SIGTERM and SIGINT arrive on a descriptor like everything else, so they interrupt
  * nothing. The server stops first and answers what runs, for which it may need the peers; then the
@@ -21,6 +22,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "journal.h"
 #include "links.h"
 #include "log.h"
 #include "reactor.h"
@@ -37,8 +39,10 @@ struct process {
     struct turn turn;
     struct reactor *reactor;
     struct node *node;
-    struct server *server; /* NULL: it has stopped */
+    struct journal *journal; /* NULL: no log is kept */
+    struct server *server;   /* NULL: it has stopped */
     struct links *links;
+    struct tls *client_tls, *peer_tls; /* NULL: not encrypted */
     int client_fd_end; /* descriptors from here on are for peers; 0: all are for anybody */
     struct watch signals;
     struct timer node_timer;    /* the node's next deadline: wakes the loop */
@@ -66,11 +70,43 @@ static int raise_descriptor_limit(const struct config *c) {
     return (int)(most - (peers < most / 4 ? peers : most / 4));
 }
 
+/* ---- Encryption ---- */
+
+/* What the files say now, in place of *tls: connections that there are go on as they began. False:
+ * nothing has changed. */
+static bool renew_tls(struct tls **tls, const struct tls_files *files) {
+    char error[TLS_ERROR_BYTES];
+    struct tls *fresh = tls_create(files, error);
+    if (fresh == NULL) {
+        log_line(LOG_ERROR, "tls: %s", error);
+        return false;
+    }
+    tls_release(*tls);
+    *tls = fresh;
+    return true;
+}
+
+/* Clients are shown the certificate; peers must show one of the authority, too. */
+static bool read_certificates(struct process *p) {
+    const struct config *c = p->config;
+    struct tls_files files = {c->tls_cert, c->tls_key, NULL};
+    if (c->tls_cert == NULL) return true;
+    if (!renew_tls(&p->client_tls, &files)) return false;
+    files.ca = c->tls_ca;
+    return files.ca == NULL || renew_tls(&p->peer_tls, &files);
+}
+
+/* ---- Signals ---- */
+
 static void on_signal(struct watch *w, unsigned events) {
     struct process *p = CONTAINER_OF(w, struct process, signals);
     struct signalfd_siginfo info;
     (void)events;
     if (read(w->fd, &info, sizeof info) != (ssize_t)sizeof info) return;
+    if (info.ssi_signo == SIGHUP) {
+        if (read_certificates(p)) log_line(LOG_INFO, "tls: certificates were read again");
+        return;
+    }
     if (p->server == NULL) return;
     log_line(LOG_INFO, "stop: signal %u, answering what runs", info.ssi_signo);
     server_stop(p->server);
@@ -81,6 +117,7 @@ static bool watch_signals(struct process *p) {
     sigemptyset(&stop);
     sigaddset(&stop, SIGTERM);
     sigaddset(&stop, SIGINT);
+    if (p->config->tls_cert != NULL) sigaddset(&stop, SIGHUP);
     sigprocmask(SIG_BLOCK, &stop, NULL);
     signal(SIGPIPE, SIG_IGN);
     p->signals = (struct watch){
@@ -88,6 +125,12 @@ static bool watch_signals(struct process *p) {
         .on_event = on_signal,
     };
     return p->signals.fd >= 0 && reactor_watch(p->reactor, &p->signals, REACTOR_READ);
+}
+
+/* The time that the node goes by. Log lines keep the true one: those of several nodes are compared.
+ */
+static uint64_t skewed_wall_ms(const struct config *c, const struct reactor *r) {
+    return reactor_wall_ms(r) + (uint64_t)(int64_t)c->clock_skew_ms;
 }
 
 static struct node *create_node(const struct config *c, const struct reactor *r) {
@@ -102,11 +145,13 @@ static struct node *create_node(const struct config *c, const struct reactor *r)
         .peer_port_offset = c->peer_port_offset,
         .readmit_ms = c->readmit_ms,
         .cluster = slice_of(c->cluster),
+        .secret = slice_of(c->cluster_secret),
+        .keeps_journal = c->data_dir != NULL,
         .boot = random64(),
         .seed = {random64(), random64()},
         .random64 = random64,
     };
-    return node_create(&config, reactor_now_ms(r), reactor_wall_ms(r));
+    return node_create(&config, reactor_now_ms(r), skewed_wall_ms(c, r));
 }
 
 static void warn_about_settings(const struct config *c) {
@@ -116,13 +161,19 @@ static void warn_about_settings(const struct config *c) {
     if (c->shard_count > 0 && c->view_count < CHANGE_SHARD_NODES_MIN * c->shard_count) {
         log_line(LOG_WARN, "start: fewer than two nodes a shard: no fault tolerance");
     }
+    if (c->clock_skew_ms != 0) {
+        log_line(LOG_WARN, "start: CLOCK_SKEW_MS makes this node's clock wrong by %d ms",
+                 c->clock_skew_ms);
+    }
 }
 
 /* ---- Turns ---- */
 
 static void on_turn_start(struct turn *t) {
     struct process *p = CONTAINER_OF(t, struct process, turn);
-    node_set_time(p->node, reactor_now_ms(p->reactor), reactor_wall_ms(p->reactor));
+    node_set_time(p->node, reactor_now_ms(p->reactor), skewed_wall_ms(p->config, p->reactor));
+    tls_turn_start(p->client_tls);
+    tls_turn_start(p->peer_tls);
 }
 
 static void log_notes(struct node *n) {
@@ -137,6 +188,8 @@ static void on_turn_end(struct turn *t) {
     struct process *p = CONTAINER_OF(t, struct process, turn);
     if (p->server != NULL) server_turn_end(p->server);
     node_end_turn(p->node);
+    if (p->journal != NULL) journal_turn_end(p->journal);
+    if (p->server != NULL) server_release(p->server);
     links_turn_end(p->links);
     log_notes(p->node);
     uint64_t deadline_ms = node_deadline_ms(p->node);
@@ -165,6 +218,10 @@ static bool create_server(struct process *p) {
         .request_ms = c->request_ms,
         .stall_ms = c->stall_ms,
         .idle_ms = c->idle_ms,
+        .tls = &p->client_tls,
+        .auth_token = slice_of(c->auth_token),
+        .gate = p->journal == NULL ? NULL : journal_gate(p->journal),
+        .log = p->journal == NULL ? NULL : journal_stats(p->journal),
     };
     p->server = server_create(p->reactor, p->node, &config);
     if (p->server != NULL) return true;
@@ -178,12 +235,32 @@ static bool create_links(struct process *p) {
         .bind_ipv4 = c->bind_ipv4,
         .port = (uint16_t)(c->self.port + c->peer_port_offset), /* config_read() has checked it */
         .peer_port_offset = c->peer_port_offset,
+        .tls = &p->peer_tls,
+        .gate = p->journal == NULL ? NULL : journal_gate(p->journal),
     };
     p->links = links_create(p->reactor, p->node, &config);
     if (p->links != NULL) return true;
     log_line(LOG_ERROR, "start: cannot listen for peers on port %u: %s", config.port,
              strerror(errno));
     return false;
+}
+
+/* Gives the node what it knew. */
+static bool open_journal(struct process *p) {
+    const struct config *c = p->config;
+    if (c->data_dir == NULL) return true;
+    struct journal_config config = {
+        .restart = {.path = c->data_dir,
+                    .cluster = slice_of(c->cluster),
+                    .node = c->self,
+                    .disk = disk_of_machine(),
+                    .random64 = random64},
+        .fsync = c->fsync,
+    };
+    char error[DATADIR_ERROR_BYTES];
+    p->journal = journal_open(p->reactor, p->node, &config, error);
+    if (p->journal == NULL) log_line(LOG_ERROR, "start: %s", error);
+    return p->journal != NULL;
 }
 
 struct process *process_create(const struct config *config) {
@@ -202,7 +279,8 @@ struct process *process_create(const struct config *config) {
         return NULL;
     }
     p->node = create_node(config, p->reactor);
-    if (!create_server(p) || !create_links(p)) {
+    bool ready = read_certificates(p) && open_journal(p) && create_server(p) && create_links(p);
+    if (!ready) {
         process_free(p);
         return NULL;
     }
@@ -233,8 +311,11 @@ void process_run(struct process *p) {
 void process_free(struct process *p) {
     if (p->server != NULL) server_free(p->server);
     if (p->links != NULL) links_free(p->links);
+    if (p->journal != NULL) journal_close(p->journal);
     if (p->node != NULL) node_free(p->node);
     if (p->signals.fd >= 0) close(p->signals.fd);
     if (p->reactor != NULL) reactor_free(p->reactor);
+    tls_release(p->peer_tls);
+    tls_release(p->client_tls);
     free(p);
 }

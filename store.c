@@ -43,6 +43,8 @@ struct store {
     struct hash_seed seed;
     uint64_t bytes, live, tombstones;
     struct table tables[SHARD_SLOTS];
+    struct table *dropped; /* owned; what store_sweep() has still to free */
+    uint32_t dropped_count, dropped_cap;
 };
 
 /* ---- Life ---- */
@@ -67,6 +69,9 @@ static void table_free(struct table *t) {
 void store_free(struct store *s) {
     for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++)
         table_free(&s->tables[slot]);
+    for (uint32_t i = 0; i < s->dropped_count; i++)
+        table_free(&s->dropped[i]);
+    free(s->dropped);
     free(s);
 }
 
@@ -224,22 +229,49 @@ bool store_put(struct store *s, struct store_place place, const struct version *
     return true;
 }
 
-void store_drop_slot(struct store *s, uint32_t slot) {
-    struct table *t = &s->tables[slot];
-    for (uint32_t b = 0; b < t->bucket_count; b++) {
-        for (const struct entry *e = t->buckets[b]; e != NULL; e = e->next)
-            count(s, t, e, -1);
-    }
-    if (t->bucket_cap > 0) s->bytes -= allocated_bytes(t->bucket_cap * sizeof *t->buckets);
-    table_free(t);
-    *t = (struct table){0};
-}
-
 int64_t store_growth(const struct version *v, const struct version *old) {
     uint64_t after = allocated_bytes(entry_size(v->key.len, v->deps.len, v->value.len));
     if (old == NULL) return (int64_t)(after + sizeof(struct entry *));
     return (int64_t)(after -
                      allocated_bytes(entry_size(old->key.len, old->deps.len, old->value.len)));
+}
+
+/* ---- Dropping ---- */
+
+void store_drop_slot(struct store *s, uint32_t slot) {
+    struct table *t = &s->tables[slot];
+    s->live -= t->live;
+    s->tombstones -= t->tombstones;
+    if (t->bucket_cap > 0) {
+        if (s->dropped_count == s->dropped_cap) {
+            s->dropped_cap = s->dropped_cap == 0 ? 16 : s->dropped_cap * 2;
+            s->dropped = bytes_realloc(s->dropped, s->dropped_cap * sizeof *s->dropped);
+        }
+        s->dropped[s->dropped_count++] = *t;
+    }
+    *t = (struct table){0};
+}
+
+/* Frees the last bucket of a dropped table; with the first one, the table. */
+static uint32_t sweep_bucket(struct store *s, struct table *t) {
+    uint32_t freed = 0;
+    struct entry *e = t->bucket_count == 0 ? NULL : t->buckets[--t->bucket_count];
+    for (struct entry *next; e != NULL; e = next, freed++) {
+        next = e->next;
+        s->bytes -= entry_bytes(e);
+        free(e);
+    }
+    if (t->bucket_count > 0) return freed;
+    s->bytes -= allocated_bytes(t->bucket_cap * sizeof *t->buckets);
+    free(t->buckets);
+    s->dropped_count--;
+    return freed;
+}
+
+void store_sweep(struct store *s, uint32_t versions_max) {
+    uint32_t freed = 0;
+    while (s->dropped_count > 0 && freed < versions_max)
+        freed += sweep_bucket(s, &s->dropped[s->dropped_count - 1]);
 }
 
 /* ---- Counting and walking ---- */

@@ -56,7 +56,10 @@ uint64_t store_live(const struct store *s);  /* keys with a value */
 uint64_t store_tombstones(const struct store *s);
 uint64_t store_slot_live(const struct store *s, uint32_t slot);
 
-void store_drop_slot(struct store *s, uint32_t slot); /* all that is in it is gone */
+/* All that is in the slot is gone at once; its memory goes in steps of so many versions, so that
+ * nobody waits while a thousand keys are freed. Until then it counts as held. */
+void store_drop_slot(struct store *s, uint32_t slot);
+void store_sweep(struct store *s, uint32_t versions_max);
 
 /* Walks all versions of a slot, tombstones included, in no order. Over at the next change of the
  * store. */

@@ -40,47 +40,6 @@ enum {
 _Static_assert(STORE_KEY_BYTES_MAX <= UINT16_MAX, "a key's length is 16 bits");
 _Static_assert(SHARD_SLOTS % 8 == 0 && SHARD_SLOTS <= UINT16_MAX, "sets of slots are whole bytes");
 
-/* ---- Handshake ---- */
-
-void wire_put_hello(struct buffer *out, const struct wire_hello *m) {
-    size_t begun = frame_open(out, WIRE_HELLO);
-    put_u32(out, WIRE_MAGIC);
-    put_u16(out, m->version);
-    wire_put_u64(out, m->boot);
-    put_plain(out, m->cluster, WIRE_CLUSTER_MAX);
-    put_address(out, &m->caller);
-    put_address(out, &m->callee);
-    frame_close(out, begun);
-}
-
-bool wire_read_hello(struct slice body, struct wire_hello *m) {
-    uint32_t magic;
-    return take_u32(&body, &magic) && magic == WIRE_MAGIC && take_u16(&body, &m->version) &&
-           take_u64(&body, &m->boot) && take_plain(&body, WIRE_CLUSTER_MAX, &m->cluster) &&
-           take_address(&body, &m->caller) && take_address(&body, &m->callee) && body.len == 0;
-}
-
-void wire_put_welcome(struct buffer *out, uint64_t boot) {
-    size_t begun = frame_open(out, WIRE_WELCOME);
-    wire_put_u64(out, boot);
-    frame_close(out, begun);
-}
-
-bool wire_read_welcome(struct slice body, uint64_t *boot) {
-    return take_u64(&body, boot) && body.len == 0;
-}
-
-void wire_put_refused(struct buffer *out, struct slice reason) {
-    if (reason.len > WIRE_REASON_MAX) reason.len = WIRE_REASON_MAX; /* it may quote addresses */
-    size_t begun = frame_open(out, WIRE_REFUSED);
-    put_plain(out, reason, WIRE_REASON_MAX);
-    frame_close(out, begun);
-}
-
-bool wire_read_refused(struct slice body, struct slice *reason) {
-    return take_plain(&body, WIRE_REASON_MAX, reason) && body.len == 0;
-}
-
 void wire_put_goodbye(struct buffer *out) {
     frame_close(out, frame_open(out, WIRE_GOODBYE));
 }
@@ -122,7 +81,7 @@ static bool are_parts(struct slice rest, uint16_t count) {
 
 /* ---- Rows ---- */
 
-#define ROW_FLAGS (WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU | WIRE_ROW_SETTLED)
+#define ROW_FLAGS (WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU | WIRE_ROW_SETTLED | WIRE_ROW_FULL)
 
 void wire_begin_row(struct wire_row_writer *w, struct buffer *out, uint8_t flags,
                     const uint64_t *maps, uint16_t map_count) {

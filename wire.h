@@ -1,7 +1,8 @@
 /* What nodes say to each other, one message a frame (frame.h); docs/wire.md has every byte.
  *
  * Actors are named by their 64-bit ids, so that a frame means the same on every connection and can
- * be kept and relayed as it is; WIRE_ACTOR introduces an id before it is used.
+ * be kept and relayed as it is; WIRE_ACTOR introduces an id before it is used. The handshake stands
+ * in wire_hello.h.
  *
  * wire_put_...() appends one whole frame to a buffer; one over WIRE_FRAME_BYTES_MAX is a mistake of
  * the caller. wire_read_...() takes the body of a frame and is false unless every length and count
@@ -13,24 +14,6 @@
 #include "frame.h"
 #include "shard.h"
 
-#define WIRE_MAGIC            0x6b767321u /* "kvs!" */
-#define WIRE_PROTOCOL_VERSION 1
-
-/* ---- Handshake ---- */
-
-struct wire_hello {
-    uint16_t version;
-    uint64_t boot; /* of the caller */
-    struct slice cluster;
-    struct address caller, callee; /* who speaks, and whom it takes the other side for */
-};
-void wire_put_hello(struct buffer *out, const struct wire_hello *m);
-bool wire_read_hello(struct slice body, struct wire_hello *m); /* false as well: wrong magic */
-
-void wire_put_welcome(struct buffer *out, uint64_t boot);
-bool wire_read_welcome(struct slice body, uint64_t *boot);
-void wire_put_refused(struct buffer *out, struct slice reason); /* ASCII; cut to the maximum */
-bool wire_read_refused(struct slice body, struct slice *reason);
 void wire_put_goodbye(struct buffer *out);
 
 /* ---- Rows ---- */
@@ -44,7 +27,7 @@ struct wire_part {
     struct wire_list dots;   /* what has been delivered here */
 };
 
-enum { WIRE_ROW_SYNCED = 1, WIRE_ROW_HEARS_YOU = 2, WIRE_ROW_SETTLED = 4 };
+enum { WIRE_ROW_SYNCED = 1, WIRE_ROW_HEARS_YOU = 2, WIRE_ROW_SETTLED = 4, WIRE_ROW_FULL = 8 };
 
 /* A row is written piece by piece: begin, its peers, its parts, end; and read in the same order. */
 struct wire_row {

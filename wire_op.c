@@ -38,7 +38,7 @@ enum { /* of an ANSWER */
 _Static_assert(OP_GET == 0 && OP_PUT == 1 && OP_DELETE == 2 && OP_COUNT == 3 && OP_LIST == 4,
                "docs/wire.md");
 _Static_assert(NODE_FOUND == 0 && NODE_NO_KEY == 4 && NODE_OUTCOME_UNKNOWN == 8, "docs/wire.md");
-_Static_assert(NODE_STATUSES == 9, "docs/wire.md");
+_Static_assert(NODE_DISK_TROUBLE == 9 && NODE_STATUSES == 10, "docs/wire.md");
 
 #define LIST_BYTES_MIN 4 /* a limit; then a prefix */
 #define BODY_BYTES_MAX (WIRE_FRAME_BYTES_MAX - WIRE_HEAD_BYTES)
@@ -118,8 +118,9 @@ bool wire_read_op(struct slice body, struct wire_op *m) {
 /* ---- Answers ---- */
 
 static bool is_answer(uint8_t status, uint8_t shard, size_t missing_len, size_t value_len) {
-    return status < NODE_STATUSES && shard < SHARD_COUNT_MAX &&
-           (status == NODE_NOT_YET || missing_len == 0) && (status == NODE_FOUND || value_len == 0);
+    bool tells_why = status == NODE_NOT_YET || status == NODE_DISK_TROUBLE;
+    return status < NODE_STATUSES && shard < SHARD_COUNT_MAX && (tells_why || missing_len == 0) &&
+           (status == NODE_FOUND || value_len == 0);
 }
 
 bool wire_answer_fits(const struct wire_answer *m) {
@@ -145,6 +146,16 @@ void wire_put_answer(struct buffer *out, const struct wire_answer *m) {
     frame_close(out, begun);
 }
 
+/* It becomes part of a JSON text. */
+static bool is_reason(struct slice text) {
+    bool plain = text.len <= WIRE_REASON_MAX;
+    for (size_t i = 0; i < text.len && plain; i++) {
+        char c = text.at[i];
+        plain = c >= ' ' && c <= '~' && c != '"' && c != '\\';
+    }
+    return plain;
+}
+
 bool wire_read_answer(struct slice body, struct wire_answer *m) {
     if (body.len < ANSWER_HEAD_BYTES) return false;
     const char *at = body.at;
@@ -162,5 +173,5 @@ bool wire_read_answer(struct slice body, struct wire_answer *m) {
     m->metadata = cut(&at, metadata_len);
     m->missing = cut(&at, missing_len);
     m->value = cut(&at, value_len);
-    return true;
+    return status != NODE_DISK_TROUBLE || is_reason(m->missing);
 }

@@ -24,6 +24,7 @@ from wire import (BLANK_LINE, OPS, SAMPLE_METADATA, http_body, http_exchange, ht
 
 KEYS = 1000           # of the grid
 START_S_MAX = 10.0    # from the start of a server to its first accepted connection
+RESTART_S_MAX = 60.0  # with all its keys
 STOP_S_MAX = 5.0      # from SIGTERM to its end
 PORT_MIN = 21000      # kvs uses PORT + 10000 too, which so stays below the ephemeral ports
 PORT_MAX = 22000
@@ -122,8 +123,9 @@ class Server:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) != 0
 
-    def await_true(self, what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_S_MAX
+    def await_true(self, what: str, condition: Callable[[], bool],
+                   s_max: float = START_S_MAX) -> None:
+        deadline = time.monotonic() + s_max
         while not condition():
             if self.has_died() or time.monotonic() > deadline:
                 raise BenchError(f"{self.name} does not start: no {what}{self.last_words()}")
@@ -346,6 +348,69 @@ class RedisPair(Server):
         return report
 
 
+# ---- With a log, on the disk of the temporary directory ----
+
+
+class KvsLog(Kvs):
+    fsync = ""
+
+    def spawn(self, *args: str, **environment: str) -> None:
+        directory = self.place.directory / f"{self.name}-data"
+        super().spawn(*args, **environment, DATA_DIR=str(directory), FSYNC=self.fsync)
+
+
+class KvsEverysec(KvsLog):
+    name, fsync = "kvs-everysec", "everysec"
+
+    def metrics(self) -> dict[str, int]:
+        with socket.create_connection(("127.0.0.1", self.ports["GET"])) as connection:
+            answer = http_exchange(connection, b"GET /metrics HTTP/1.1\r\nHost: kvs\r\n\r\n")
+        return {name.decode(): int(value)
+                for name, value in re.findall(rb"^(\w+) (\d+)$", answer, re.MULTILINE)}
+
+    def restart(self, request: bytes) -> tuple[float, float]:
+        """kill -9, and again on the same port: seconds until the request is answered from its keys,
+        and CPU seconds that took."""
+        self.processes[0].kill()
+        self.processes[0].wait()
+        self.processes.clear()
+        began = time.monotonic()
+        self.spawn(SOCKET_ADDRESS=f"127.0.0.1:{self.ports['GET']}")
+
+        def is_served() -> bool:
+            try:
+                with socket.create_connection(("127.0.0.1", self.ports["GET"])) as connection:
+                    return http_exchange(connection, request).startswith(b"HTTP/1.1 200")
+            except (OSError, BenchError):
+                return False
+        self.await_true("answer from its keys", is_served, RESTART_S_MAX)
+        return time.monotonic() - began, self.cpu_s()
+
+
+class KvsAlways(KvsLog):
+    name, fsync = "kvs-always", "always"
+
+
+class RedisLog(Redis):
+    fsync = ""
+
+    def launch(self) -> None:
+        port = self.place.take_port()
+        self.ports = {"GET": port, "PUT": port}
+        self.spawn("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
+                   "--appendfsync", self.fsync, "--appenddirname", f"{self.name}-data",
+                   "--daemonize", "no", "--loglevel", "warning")
+
+
+class RedisEverysec(RedisLog):
+    name, fsync = "redis-everysec", "everysec"
+
+
+class RedisAlways(RedisLog):
+    name, fsync = "redis-always", "always"
+
+
+DISK = (Kvs, KvsEverysec, RedisEverysec, KvsAlways, RedisAlways)
 PAIRS = (KvsPair, RedisPair)
 CONTESTANTS = (Kvs, Bare, Nginx, Redis, Memcached)  # kvs first: bare and nginx imitate its answers
 OURS = (Kvs, Bare)                                  # built here; the others may be missing

@@ -11,7 +11,7 @@ import statistics
 import time
 from typing import Callable, Iterable
 
-from contestants import KEYS, Kvs, Memcached, Redis, Server, Workplace
+from contestants import KEYS, Kvs, KvsEverysec, Memcached, Redis, Server, Workplace
 from machine import BenchError, MachineTime, progress
 from wire import (OPS, http_body, http_exchange, http_request, memcached_request, requests_write,
                   resp_request, value_text)
@@ -184,6 +184,66 @@ def memory_measure(place: Workplace, loading: Loading, keys: int) -> MemoryResul
     result = MemoryResult(loading.label, keys, before_bytes, after_bytes, report["seconds"])
     progress(f"{keys:,} keys, {result.label}: {result.bytes_a_key():.1f} bytes a key, "
              f"loaded in {result.load_s:.1f} s")
+    return result
+
+
+# ---- A restart and a compaction, with as many keys ----
+
+RECOVERY_ROW = Row("PUT", 16, 16)  # so much is written that a compaction is due every few seconds
+RECOVERY_PASS_S = 0.1              # a fast machine has one every second: short enough to fall between
+RECOVERY_PASSES = 20               # with and without a compaction, at least
+RECOVERY_S_MAX = 120.0
+
+
+@dataclasses.dataclass
+class RecoveryResult:
+    keys: int
+    restart_s: float       # from the start of the process to the first answer from its keys
+    restart_cpu_s: float
+    snapshot_bytes: int
+    compaction_s: float
+    calm_p999_us: list[float]  # of passes without a compaction
+    busy_p999_us: list[float]  # of those that have one
+
+    def latency_ratio(self) -> float:
+        return statistics.median(self.busy_p999_us) / statistics.median(self.calm_p999_us)
+
+
+def recovery_passes(server: KvsEverysec) -> tuple[list[float], list[float]]:
+    """p99.9 of passes without a compaction, and of those that one began, went on or ended in."""
+    calm, busy = [], []
+    limit = time.monotonic() + RECOVERY_S_MAX
+    after = server.metrics()
+    while min(len(calm), len(busy)) < RECOVERY_PASSES:
+        before = after
+        report = server.load("PUT", server.requests_path("PUT"), conns=RECOVERY_ROW.conns,
+                             pipeline=RECOVERY_ROW.pipeline, seconds=RECOVERY_PASS_S)
+        after = server.metrics()
+        was_busy = (before["kvs_snapshot_under_way"] or after["kvs_snapshot_under_way"] or
+                    before["kvs_snapshots_total"] != after["kvs_snapshots_total"])
+        (busy if was_busy else calm).append(report["p999_us"])
+        if time.monotonic() > limit:
+            raise BenchError(f"{len(busy)} compactions, {len(calm)} passes without one")
+    return calm, busy
+
+
+def recovery_measure(place: Workplace, keys: int) -> RecoveryResult:
+    requests = place.directory / "recovery.requests"
+    with KvsEverysec(place) as server:
+        requests_write(requests, (http_request("PUT", i, f'{{"value":"{value_text(i)}"}}')
+                                  for i in range(keys)))
+        server.load("PUT", requests, conns=16, pipeline=16, count=keys)
+        requests_write(server.requests_path("PUT"),
+                       (http_request("PUT", i, f'{{"value":"{value_text(i + 1)}"}}')
+                        for i in range(0, keys, max(1, keys // 100_000))))
+        calm, busy = recovery_passes(server)
+        metrics = server.metrics()
+        restart_s, restart_cpu_s = server.restart(http_request("GET", keys - 1, "{}"))
+    requests.unlink()
+    result = RecoveryResult(keys, restart_s, restart_cpu_s, metrics["kvs_snapshot_bytes"],
+                            metrics["kvs_snapshot_milliseconds"] / 1000, calm, busy)
+    progress(f"{keys:,} keys: restart {restart_s:.2f} s, compaction {result.compaction_s:.2f} s, "
+             f"p99.9 during it {result.latency_ratio():.2f} of that without")
     return result
 
 

@@ -5,8 +5,10 @@ import dataclasses
 import json
 import statistics
 
-from contestants import CONTESTANTS, Kvs, KvsPair, RedisPair
-from measure import KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, IdleResult, MemoryResult, Row, RowResult
+from contestants import (CONTESTANTS, DISK, Kvs, KvsAlways, KvsEverysec, KvsPair, RedisAlways,
+                         RedisPair)
+from measure import (KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, IdleResult, MemoryResult,
+                     RecoveryResult, Row, RowResult)
 from wire import OPS, VALUE_BYTES, key_name
 
 
@@ -61,6 +63,9 @@ CPU_TARGETS = (
     CpuTarget("redis", 16, 1.15, aim=1.0),
 )
 BYTES_A_KEY_MAX = 150
+EVERYSEC_MIN = 0.85
+ALWAYS_MIN = 0.9
+COMPACTION_P999_MAX = 3
 PAIR_LIMITS = {1: 1.0, 16: 0.9}  # by pipeline: rate to Redis's, and Redis's CPU time to ours
 
 
@@ -84,6 +89,42 @@ def pairs_judge(results: list[RowResult]) -> list[Verdict]:
     return verdicts
 
 
+def disk_ratio(result: RowResult, name: str, peer: str) -> float | None:
+    """Of the rates; None: one of them did not take part."""
+    if not {name, peer} <= result.kept[0].passes.keys():
+        return None
+    return result.figure(name, "rate") / result.figure(peer, "rate")
+
+
+def disk_cpu(result: RowResult) -> float:
+    """Of memory only to FSYNC=everysec: what the rate would be if nobody else were about."""
+    return statistics.median(result.ratios(Kvs.name, KvsEverysec.name))
+
+
+def disk_judge(results: list[RowResult]) -> list[Verdict]:
+    verdicts = []
+    for result in results:
+        row = f"PUT, pipeline {result.row.pipeline}, {result.row.conns} connections"
+        everysec = disk_ratio(result, KvsEverysec.name, Kvs.name)
+        if everysec is not None:
+            verdicts.append(Verdict(f"{row}: rate with FSYNC=everysec to memory only at least "
+                                    f"{EVERYSEC_MIN:g}", everysec >= EVERYSEC_MIN,
+                                    f"{everysec:.2f}, CPU {disk_cpu(result):.2f}"))
+        always = disk_ratio(result, KvsAlways.name, RedisAlways.name)
+        if always is not None and result.row == Row("PUT", 64, 1):
+            reached = "reached" if always >= 1 else "missed"
+            verdicts.append(Verdict(f"{row}: rate with FSYNC=always to Redis's with appendfsync "
+                                    f"always at least {ALWAYS_MIN:g}", always >= ALWAYS_MIN,
+                                    f"{always:.2f}; the aim of 1 is {reached}"))
+    return verdicts
+
+
+def recovery_judge(results: list[RecoveryResult]) -> list[Verdict]:
+    return [Verdict(f"p99.9 during a compaction to that without at most {COMPACTION_P999_MAX:g}",
+                    result.latency_ratio() <= COMPACTION_P999_MAX, f"{result.latency_ratio():.2f}")
+            for result in results]
+
+
 def memory_judge(results: list[MemoryResult]) -> Verdict:
     text = f"resident bytes a key, loaded without metadata, at most {BYTES_A_KEY_MAX}"
     for result in results:
@@ -104,11 +145,14 @@ class Results:
     seconds: float    # measured in one pass
     rows: list[RowResult] = dataclasses.field(default_factory=list)
     pairs: list[RowResult] = dataclasses.field(default_factory=list)
+    disk: list[RowResult] = dataclasses.field(default_factory=list)
+    recovery: list[RecoveryResult] = dataclasses.field(default_factory=list)
     memory: list[MemoryResult] = dataclasses.field(default_factory=list)
     idle: list[IdleResult] = dataclasses.field(default_factory=list)
 
     def verdicts(self) -> list[Verdict]:
         return [*(target.judge(self.rows) for target in CPU_TARGETS), *pairs_judge(self.pairs),
+                *disk_judge(self.disk), *recovery_judge(self.recovery),
                 memory_judge(self.memory)]
 
 
@@ -168,6 +212,33 @@ def report_pairs(results: list[RowResult]) -> str:
             "and a replica; both processes on one core:\n\n" + table(header, lines))
 
 
+def report_disk(results: list[RowResult]) -> str:
+    names = [kind.name for kind in DISK if kind.name in results[0].kept[0].passes]
+    lines = []
+    for result in results:
+        cells = [str(result.row.conns), str(result.row.pipeline)]
+        for name in names:
+            cells += [f"{result.figure(name, 'rate'):,.0f}", f"{result.cpu_us(name):.2f}",
+                      f"{result.figure(name, 'p99_us'):.0f}"]
+        lines.append([*cells, f"{result.others() * 100:.0f} %"])
+    header = ["connections", "pipeline", *(f"{name} {what}" for name in names
+                                           for what in ("PUT/s", "CPU us", "p99 us")), "others"]
+    return ("With a log on the disk of the temporary directory, or none (kvs):\n\n" +
+            table(header, lines))
+
+
+def report_recovery(results: list[RecoveryResult]) -> str:
+    lines = [[f"{result.keys:,}", f"{result.restart_s:.2f}", f"{result.restart_cpu_s:.2f}",
+              f"{result.snapshot_bytes / 2**20:.0f}", f"{result.compaction_s:.2f}",
+              f"{statistics.median(result.calm_p999_us):.0f}",
+              f"{statistics.median(result.busy_p999_us):.0f}",
+              f"{result.latency_ratio():.2f}"] for result in results]
+    header = ["keys", "restart s", "CPU s of it", "snapshot MiB", "compaction s",
+              "p99.9 us without", "p99.9 us during", "ratio"]
+    return ("A node with FSYNC=everysec that is written to without pause (16 connections, pipeline 16), and killed:"
+            "\n\n" + table(header, lines))
+
+
 def report_rounds(results: list[RowResult], seconds: float) -> str:
     dropped = sum(len(result.dropped) for result in results)
     total = dropped + sum(len(result.kept) for result in results)
@@ -213,6 +284,10 @@ def report(results: Results) -> str:
         text += report_costs(results.rows) + report_rounds(results.rows, results.seconds)
     if results.pairs:
         text += report_pairs(results.pairs) + report_rounds(results.pairs, results.seconds)
+    if results.disk:
+        text += report_disk(results.disk) + report_rounds(results.disk, results.seconds)
+    if results.recovery:
+        text += report_recovery(results.recovery)
     if results.memory:
         text += report_memory(results.memory)
     if results.idle:

@@ -13,7 +13,9 @@ beforehand, so that the metadata of its clients has the six entries that a clust
 bare (bench/bare.c: finds the end of each request and sends kvs's bytes: the ceiling); nginx
 (`return 200` with a body as long as kvs's, to the same requests, but always with the verb GET);
 redis and memcached (GET and SET of the same keys and values). Everyone has one worker thread, no
-disk and no access log. Peers that are not installed are passed over and named.
+disk and no access log, but for the part "disk": kvs and redis with their logs, beside kvs without;
+there it is the rate that counts. The part "recovery" kills a node with a million keys, and asks how
+much a compaction is felt. Peers that are not installed are passed over and named.
 
 WHERE. Servers on one core, the generator and this script on another; on a machine with a single
 core nothing is pinned, and the report says so. Loopback only; all files in a temporary directory.
@@ -44,16 +46,18 @@ import tempfile
 import time
 from typing import Callable, Iterable
 
-from contestants import CONTESTANTS, OURS, PAIRS, Kvs, Nginx, Server, Workplace
+from contestants import CONTESTANTS, DISK, OURS, PAIRS, Kvs, Nginx, Server, Workplace
 from machine import BenchError, Cores, machine_describe, progress, raise_fd_limit
-from measure import LOADINGS, Row, grid_measure, idle_measure, memory_measure
+from measure import (LOADINGS, Row, grid_measure, idle_measure, memory_measure,
+                     recovery_measure)
 from report import Results, report, results_json
 
 MEMORY_KEYS = 1_000_000
 IDLE_CONNS = 10_000
 FDS_SPARE = 100       # a server's own, beside its connections
-PARTS = ("grid", "pairs", "memory", "idle")
+PARTS = ("grid", "pairs", "disk", "recovery", "memory", "idle")
 PAIR_ROWS = [Row("PUT", conns, pipeline) for pipeline in (1, 16) for conns in (16, 64)]
+DISK_ROWS = [Row("PUT", conns, pipeline) for pipeline in (1, 16) for conns in (16, 64)]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -119,6 +123,12 @@ def measure(arguments: argparse.Namespace, place: Workplace, fds: int) -> Result
     if "pairs" in arguments.parts and "redis" not in missing:
         results.pairs = grid_measure(place, list(PAIRS), PAIR_ROWS, arguments.rounds,
                                      arguments.seconds)
+    if "disk" in arguments.parts:
+        kinds_of_disk = [kind for kind in DISK if kind.find(place) is not None]
+        results.disk = grid_measure(place, kinds_of_disk, DISK_ROWS, arguments.rounds,
+                                    arguments.seconds)
+    if "recovery" in arguments.parts:
+        results.recovery = [recovery_measure(place, arguments.memory_keys)]
     if "memory" in arguments.parts:
         results.memory = [memory_measure(place, loading, arguments.memory_keys)
                           for loading in LOADINGS if loading.kind in kinds]

@@ -61,7 +61,7 @@ static void site_begin(struct site *s, uint32_t shards, bool little_memory) {
     }
     s->n = node_create(&config, s->now_ms, s->wall_ms);
     s->waits = calloc(COMMANDS_MAX * 2 + 1, sizeof *s->waits);
-    api_init(&s->api, s->n, &s->stats);
+    api_init(&s->api, s->n, &s->stats, NULL);
 }
 
 static void site_end(struct site *s) {
@@ -175,7 +175,8 @@ static void read_listing(struct site *s) {
 
 static enum api_outcome call(struct site *s, enum http_method method, struct slice target,
                              struct slice body) {
-    struct api_request request = {method, target, body, ++s->tokens, 1};
+    struct api_request request = {
+        .method = method, .target = target, .body = body, .token = ++s->tokens, .stream = 1};
     s->reply.body.len = 0;
     enum api_outcome outcome = api_handle(&s->api, &request, &s->reply);
     bool waits = outcome == API_WAITS || outcome == API_UNDER_WAY;

@@ -10,6 +10,8 @@
  *  14 op          15 answer      16 a client's GET of a key         17 and of all
  *
  * One that begins with the byte 255 has two shards: the peer is asked for the keys of the other.
+ * With the byte 254 the node has a secret that the peer does not know: whatever that says, it stays
+ * out.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -30,6 +32,7 @@ struct site {
     struct buffer stream;
     uint64_t now_ms, tokens, answers;
     const uint8_t *at, *end; /* of the script */
+    bool has_secret;
 };
 
 static uint64_t counted_random(void) {
@@ -91,6 +94,8 @@ static void pass(struct site *s, uint64_t ms) {
 /* Gives the link what was gathered in s->stream, all at once or byte by byte. */
 static void feed(struct site *s) {
     struct buffer *in = &s->stream;
+    const struct peer *p = peers_find(node_view(s->n), &s->peer);
+    assert(!s->has_secret || p == NULL || p->boot == 0);
     size_t taken = s->from == NULL ? in->len : node_link_received(s->n, s->from, buffer_slice(in));
     assert(taken <= in->len);
     memmove(in->at, in->at + taken, in->len - taken);
@@ -275,6 +280,7 @@ static void command(struct site *s) {
 
 static void begin(struct site *s, const uint8_t *data, size_t size) {
     *s = (struct site){.now_ms = 1000, .at = data, .end = data + size};
+    s->has_secret = size > 0 && data[0] == 254;
     address_parse(SLICE("10.0.0.1:8090"), &s->self);
     address_parse(SLICE("10.0.0.2:8090"), &s->peer);
     struct address view[2] = {s->self, s->peer};
@@ -287,6 +293,7 @@ static void begin(struct site *s, const uint8_t *data, size_t size) {
         .forward_ms = 1000,
         .readmit_ms = 500,
         .cluster = SLICE("kvs"),
+        .secret = s->has_secret ? SLICE("a secret") : SLICE(""),
         .ring_writes_max = 4,
         .boot = OWN_BOOT,
         .random64 = counted_random,

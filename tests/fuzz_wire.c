@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "../wire.h"
+#include "../wire_hello.h"
 #include "../wire_op.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,6 +39,20 @@ static bool again_refused(struct slice body, struct buffer *out) {
     struct slice reason;
     if (!wire_read_refused(body, &reason)) return false;
     wire_put_refused(out, reason);
+    return true;
+}
+
+static bool again_challenge(struct slice body, struct buffer *out) {
+    struct wire_nonce nonce;
+    if (!wire_read_challenge(body, &nonce)) return false;
+    wire_put_challenge(out, &nonce);
+    return true;
+}
+
+static bool again_proof(struct slice body, struct buffer *out) {
+    struct wire_proof m;
+    if (!wire_read_proof(body, &m)) return false;
+    wire_put_proof(out, &m);
     return true;
 }
 
@@ -184,6 +199,8 @@ static bool (*const again[WIRE_TYPES])(struct slice body, struct buffer *out) = 
     [WIRE_GOODBYE] = again_goodbye,
     [WIRE_OP] = again_op,
     [WIRE_ANSWER] = again_answer,
+    [WIRE_CHALLENGE] = again_challenge,
+    [WIRE_PROOF] = again_proof,
 };
 
 /* ---- Properties ---- */

@@ -1,6 +1,8 @@
 /* A group of nodes and the connections between them. See net.h. */
 #include "net.h"
 
+#include "../durable.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,6 +20,7 @@ struct net begin(unsigned count) {
 void start(struct net *net, unsigned i) {
     net->configs[i].boot = 1000 + ++net->boots;
     net->nodes[i] = node_create(&net->configs[i], net->now_ms, KIT_WALL_MS + net->now_ms);
+    if (net->configs[i].keeps_journal) node_recovered(net->nodes[i], true); /* of an empty log */
 }
 
 static unsigned index_of(const struct net *net, const struct address *address) {

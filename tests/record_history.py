@@ -31,10 +31,12 @@ FINAL_TRIES = 20  # of each final read, a fifth of a second apart
 NO_ANSWERS = "no-answers"  # is no line of a history
 
 
-def arguments():
+def arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("nodes", nargs="+", metavar="HOST:PORT")
     parser.add_argument("--operations", type=int, default=10000, help="of all threads together (10000)")
+    parser.add_argument("--seconds", type=float, help="go on for so long, however many operations that makes")
+    parser.add_argument("--pause", type=float, default=0, metavar="SECONDS", help="of a thread between two of them (0)")
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--keys", type=int, default=20, help="in use at a time (20)")
     parser.add_argument("--deletes", type=float, default=0.03, metavar="SHARE", help="of all operations (0.03)")
@@ -44,7 +46,7 @@ def arguments():
     parser.add_argument("--settle", type=float, metavar="SECONDS",
                         help="wait that long at the end, then hold every node to knowing everything")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9))
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def name_of(value):
@@ -169,13 +171,22 @@ def read(recorder, client, session, node, key):
     return status in (200, 404)
 
 
-def write(recorder, client, session, node, key):
+def next_value(session):
     session.writes += 1
-    value = f"{session.name}.{session.writes}"
+    return f"{session.name}.{session.writes}"
+
+
+def put(recorder, client, session, node, key, value):
+    """The outcome and the status."""
     status, members = client.ask(node, "PUT", key, {"value": value, "causal-metadata": session.metadata})
     outcome = outcome_of_write(status, members)
     recorder.note(session, f"put {key} {value} {outcome}", members.get("causal-metadata") if outcome == "ok" else None)
     recorder.count(f"PUT {status}")
+    return outcome, status
+
+
+def write(recorder, client, session, node, key):
+    put(recorder, client, session, node, key, next_value(session))
 
 
 def delete(recorder, client, session, node, key):
@@ -196,61 +207,129 @@ def renew(recorder, sessions, me, name, rng):
         sessions[me] = recorder.hand_over(rng.choice(sessions), name)
 
 
-def work(options, recorder, keys, sessions, me):
-    """One thread. sessions[i] is the session that thread i is at."""
-    rng = random.Random(f"{options.seed}.{me}")
-    client = Client(options.nodes, options.timeout)
-    node, renewals = rng.randrange(len(options.nodes)), 0
-    for _ in range(options.operations // options.threads):
-        if rng.random() < options.renew:
-            renewals += 1
-            renew(recorder, sessions, me, f"t{me}.{renewals}", rng)
-        if rng.random() < HOP_SHARE:
-            node = rng.randrange(len(options.nodes))
-        key, dice = keys.pick(rng), rng.random()
-        if dice < options.deletes and keys.may_delete(key):
-            delete(recorder, client, sessions[me], node, key)
-        elif dice < options.deletes + READ_SHARE:
-            read(recorder, client, sessions[me], node, key)
+class Load:
+    """Threads that load the nodes, from start() until their operations or seconds are over, or until stop()."""
+
+    def __init__(self, options, out):
+        self.options, self.recorder, self.keys = options, Recorder(out), Keys(options.keys)
+        self.sessions = [Session(f"t{i}") for i in range(options.threads)]  # the one that thread i is at
+        self.stopping, self.going_on = threading.Event(), threading.Event()
+        self.resting, self.lock = 0, threading.Lock()
+        self.failures = []  # of this program: no thread ends quietly
+        self.threads = [threading.Thread(target=self._guard, args=(i,)) for i in range(options.threads)]
+        out.write(f"# seed {options.seed}, nodes {' '.join(options.nodes)}\n")
+
+    def start(self):
+        self.going_on.set()
+        self.end = time.monotonic() + (self.options.seconds or float("inf"))
+        for thread in self.threads:
+            thread.start()
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+        if self.failures:
+            raise self.failures[0]
+
+    def stop(self):
+        self.stopping.set()
+        self.going_on.set()
+
+    def pause(self):
+        """Returns when nothing is under way, until resume()."""
+        self.going_on.clear()
+        while self.resting < sum(thread.is_alive() for thread in self.threads):
+            time.sleep(0.01)
+
+    def resume(self):
+        self.going_on.set()
+
+    def _guard(self, me):
+        try:
+            self._work(me)
+        except Exception as failure:
+            self.failures.append(failure)
+            raise
+
+    def _turns(self):
+        """One for each operation of a thread, as long as it shall go on."""
+        count = 0
+        while not self.stopping.is_set() and time.monotonic() < self.end:
+            if self.options.seconds is None and count == self.options.operations // self.options.threads:
+                return
+            yield
+            count += 1
+            time.sleep(self.options.pause)
+            self._rest_while_paused()
+
+    def _rest_while_paused(self):
+        if not self.going_on.is_set():
+            with self.lock:
+                self.resting += 1
+            self.going_on.wait()
+            with self.lock:
+                self.resting -= 1
+
+    def _work(self, me):
+        options, sessions = self.options, self.sessions
+        rng = random.Random(f"{options.seed}.{me}")
+        client = Client(options.nodes, options.timeout)
+        node, renewals = rng.randrange(len(options.nodes)), 0
+        for _ in self._turns():
+            if rng.random() < options.renew:
+                renewals += 1
+                renew(self.recorder, sessions, me, f"t{me}.{renewals}", rng)
+            if rng.random() < HOP_SHARE:
+                node = rng.randrange(len(options.nodes))
+            self._operate(client, sessions[me], node, rng)
+
+    def _operate(self, client, session, node, rng):
+        key, dice = self.keys.pick(rng), rng.random()
+        if dice < self.options.deletes and self.keys.may_delete(key):
+            delete(self.recorder, client, session, node, key)
+        elif dice < self.options.deletes + READ_SHARE:
+            read(self.recorder, client, session, node, key)
         else:
-            write(recorder, client, sessions[me], node, key)
+            write(self.recorder, client, session, node, key)
 
+    def read_everything(self):
+        """Everything is everywhere by now, we claim: a session that has seen all others reads all keys, at each node.
+        Returns [(address, key)] of those that were not answered."""
+        client, unanswered = Client(self.options.nodes, self.options.timeout), []
+        everything = Session("end")
+        for name in list(self.recorder.names):
+            self.recorder.note(everything, f"take {name}")
+        for node, address in enumerate(self.options.nodes):
+            session = self.recorder.hand_over(everything, f"end.{node}")
+            for key in self.keys.all():
+                if not self._read_patiently(client, session, node, key):
+                    unanswered.append((address, key))
+        return unanswered
 
-def read_everything(options, recorder, keys):
-    """Everything is everywhere by now, we claim: a session that has seen all others reads all keys, at each node."""
-    time.sleep(options.settle)
-    client, names = Client(options.nodes, options.timeout), list(recorder.names)
-    everything = Session("end")
-    for name in names:
-        recorder.note(everything, f"take {name}")
-    for node, address in enumerate(options.nodes):
-        session = recorder.hand_over(everything, f"end.{node}")
-        for key in keys.all():
-            for _ in range(FINAL_TRIES):
-                if read(recorder, client, session, node, key):
-                    break
-                time.sleep(0.2)
-            else:
-                print(f"no answer from {address} for {key}", file=sys.stderr)
+    def _read_patiently(self, client, session, node, key):
+        for _ in range(FINAL_TRIES):
+            if read(self.recorder, client, session, node, key):
+                return True
+            time.sleep(0.2)
+        return False
+
+    def describe(self):
+        return ", ".join(f"{outcome}: {n}" for outcome, n in sorted(self.recorder.outcomes.items()))
 
 
 def main():
     options = arguments()
-    keys, recorder = Keys(options.keys), Recorder(sys.stdout)
-    print(f"# seed {options.seed}, nodes {' '.join(options.nodes)}")
-    sessions = [Session(f"t{i}") for i in range(options.threads)]
-    threads = [threading.Thread(target=work, args=(options, recorder, keys, sessions, i))
-               for i in range(options.threads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if recorder.answers == 0:
+    load = Load(options, sys.stdout)
+    load.start()
+    load.join()
+    if load.recorder.answers == 0:
         print(NO_ANSWERS)
         sys.exit(f"no operation was answered by {', '.join(options.nodes)}: there is nothing to judge")
     if options.settle is not None:
-        read_everything(options, recorder, keys)
-    print(", ".join(f"{outcome}: {n}" for outcome, n in sorted(recorder.outcomes.items())), file=sys.stderr)
+        time.sleep(options.settle)
+        for address, key in load.read_everything():
+            print(f"no answer from {address} for {key}", file=sys.stderr)
+    print(load.describe(), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
   mutants   tests/mutants.py: the tests turn red for planted bugs, those that few seeds find
   contract  tests/contract: the real binary through the REST contract and through bad input
   group     tests/group: several real processes that replicate, are killed, frozen and cut off
+  lab       tests/lab: the Python client, and the fault lab as a teacher and the hunt for stale reads use it
+  docker    tests/docker: the image, and the scenario that people script, on containers
   fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
 
 `run.py unit contract` runs just those. What this machine cannot run is said and passed over.
@@ -24,21 +26,32 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIM_WORLDS = (("one group", 1, 10000, 300), ("several shards", 1000000000, 1000, 50),
-              ("maps that change", 2000000000, 3000, 20))  # first seed, how many, how many with ASan
+              ("maps that change", 2000000000, 10000, 20), ("disks", 3000000000, 2000, 20))  # first seed, how many, how many with ASan
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.MULTILINE)
+MOST_SHOWN, MOST_REPEATED = 30000, 3000  # bytes of what a failed part printed: where it failed, and again at the end
 JOBS = f"-j{os.cpu_count() or 1}"
 
 
 class Tally:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
+        self.failures = []  # of each part that failed: its line, and the end of what it printed
 
-    def add(self, name, passed, failed, skipped=0):
+    def add(self, name, passed, failed, skipped=0, output=""):
         self.passed += passed
         self.failed += failed
         self.skipped += skipped
         tail = f", {skipped} skipped" if skipped else ""
-        print(f"{name}: {passed} passed, {failed} failed{tail}", flush=True)
+        line = f"{name}: {passed} passed, {failed} failed{tail}"
+        print(line, flush=True)
+        if failed:
+            print(output[-MOST_SHOWN:])
+            self.failures.append((line, output[-MOST_REPEATED:]))
+
+    def repeat_failures(self):
+        """Once more, at the end, where whoever sees only the end of a long log finds them."""
+        for line, output in self.failures:
+            print(f"FAILED {line}\n{output}")
 
     def pass_over(self, name, why):
         self.skipped += 1
@@ -50,26 +63,24 @@ def run(command, **more):
                           text=True, errors="replace", **more)
 
 
-def count(tally, name, command):
-    """Runs a program that closes with the counting line; anything else is one failure."""
+def count(tally, name, command, show=False):
+    """Runs a program that closes with the counting line; anything else is one failure. What it prints is shown when
+    something has failed, or if that is wished."""
     result = run(command)
     closing = CLOSING.findall(result.stdout)
     if closing and (result.returncode == 0) == (closing[-1][1] == "0"):
         passed, failed, skipped = (int(n or 0) for n in closing[-1])
-        tally.add(name, passed, failed, skipped)
+        tally.add(name, passed, failed, skipped, result.stdout)
+        if show and not failed:
+            print(result.stdout)
     else:
-        failed = 1
-        tally.add(f"{name} (exit {result.returncode})", 0, 1)
-    if failed:
-        print(result.stdout)
+        tally.add(f"{name} (exit {result.returncode})", 0, 1, output=result.stdout)
 
 
 def build(tally, variant, targets):
     result = run(["make", "-s", JOBS, f"VARIANT={variant}", *targets])
     clean = result.returncode == 0 and "warning:" not in result.stdout
-    tally.add(f"build {variant}", int(clean), int(not clean))
-    if not clean:
-        print(result.stdout)
+    tally.add(f"build {variant}", int(clean), int(not clean), output=result.stdout)
     return clean
 
 
@@ -121,9 +132,27 @@ def contract(tally):
         count(tally, "contract", [sys.executable, "tests/contract/run.py"])
 
 
+def build_tls(tally):
+    header = run(["sh", "-c", "echo '#include <mbedtls/ssl.h>' | ${CC:-cc} -E -"])
+    if header.returncode != 0:
+        tally.pass_over("group, TLS", "no mbedTLS here")
+    else:
+        build(tally, "asan", ["TLS=1", "all"])
+
+
 def group(tally):
+    build_tls(tally)
     if build(tally, "asan", ["all", "unit"]) and build(tally, "release", ["check_history"]):
         count(tally, "group", [sys.executable, "tests/group/run.py"])
+
+
+def lab(tally):
+    if build(tally, "asan", ["all", "unit"]):
+        count(tally, "lab", [sys.executable, "tests/lab/run.py"])
+
+
+def docker(tally):
+    count(tally, "docker", [sys.executable, "tests/docker/run.py"], show=True)
 
 
 def fuzz(tally):
@@ -144,13 +173,11 @@ def fuzz(tally):
     for target, future in runs.items():
         result = future.result()
         tally.add(f"fuzz {target}, {seconds} s", int(result.returncode == 0),
-                  int(result.returncode != 0))
-        if result.returncode != 0:
-            print(result.stdout[-8000:])
+                  int(result.returncode != 0), output=result.stdout)
 
 
 STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "mutants": mutants,
-         "contract": contract, "group": group, "fuzz": fuzz}
+         "contract": contract, "group": group, "lab": lab, "docker": docker, "fuzz": fuzz}
 
 
 def main(names):
@@ -160,6 +187,7 @@ def main(names):
     tally, start = Tally(), time.monotonic()
     for name in names or STEPS:
         STEPS[name](tally)
+    tally.repeat_failures()
     print(f"in {time.monotonic() - start:.0f} s")
     tail = f", {tally.skipped} skipped" if tally.skipped else ""
     print(f"{tally.passed} passed, {tally.failed} failed{tail}")

@@ -71,6 +71,7 @@ static void free_world(struct sim *s) {
     net_free(&s->net);
     truth_free(&s->truth);
     free(s->breakages);
+    disks_free(s);
     base_free(&s->base);
 }
 
@@ -216,7 +217,8 @@ static int64_t now_s(void) {
 /* A soak takes the worlds in turn. */
 static uint64_t seed_of(const struct board *board, uint64_t next) {
     if (board->until_s == 0) return next;
-    return next / WORLDS % WORLD_SEEDS + next % WORLDS * WORLD_SEEDS;
+    uint64_t worlds = WORLD_OF_DISKS + 1;
+    return next / worlds % WORLD_SEEDS + next % worlds * WORLD_SEEDS;
 }
 
 static void work(struct board *board, uint32_t job) {

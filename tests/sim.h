@@ -4,6 +4,7 @@
  *   sim_net     byte streams and what breaks them
  *   sim_truth   what was written and known
  *   sim_host    node processes: turns, boots, clocks
+ *   sim_disk    what survives them
  *   sim_maps    which maps there are and who lives by which
  *   sim_request what is asked about nodes and shards: reshard, members, the view
  *   sim_client  sessions and their operations; the history for the checker
@@ -16,6 +17,7 @@
 #ifndef KVS_SIM_H
 #define KVS_SIM_H
 
+#include "../durable.h"
 #include "sim_net.h"
 #include "sim_truth.h"
 
@@ -27,8 +29,10 @@
 #define HEAL_US  (7 * S) /* all is well so long after the last fault, READMIT_MS apart */
 
 /* A seed says by its size what world it is: below WORLD_SEEDS one group, from there on several
- * shards of the first map, from twice that on maps that change. */
+ * shards of the first map, from twice that on maps that change. From three times that on it is one
+ * of these, and the nodes have disks. */
 enum world { WORLD_GROUP, WORLD_SHARDS, WORLD_MAPS, WORLDS };
+#define WORLD_OF_DISKS WORLDS
 
 #define WORLD_SEEDS ((uint64_t)1000000000)
 
@@ -53,6 +57,10 @@ struct plan {
     uint32_t request_aim_permille; /* faults right behind them, where they move something */
     bool one_stays_dead;           /* at the end */
     uint32_t batch_permille;       /* turns that take only some of what has arrived */
+    bool has_disks;
+    bool syncs_always; /* every turn is synced before it is over; otherwise every second or so */
+    bool keeps_power;  /* nobody ever loses it: then no answered write is ever lost */
+    uint32_t snapshot_permille; /* turns that begin one */
 };
 
 enum fault {
@@ -69,6 +77,8 @@ enum fault {
     FAULT_CLOCK,   /* the wall clock jumps */
     FAULT_ALL,     /* everything is killed */
     FAULTS,
+    FAULT_FULL = FAULTS, /* a disk, of a world that has some */
+    FAULTS_WITH_DISKS,
 };
 
 #define FAULT_BIT(f) (1u << (f))
@@ -115,6 +125,39 @@ bool host_runs(const struct host *h);
 uint64_t host_now_ms(const struct sim *s, const struct host *h);
 const struct host *host_of_boot(const struct sim *s, uint64_t boot);  /* alive; or NULL */
 uint32_t host_at(const struct sim *s, const struct address *address); /* plan.hosts: none */
+struct node_config host_config(const struct sim *s, uint32_t h);      /* no boot, no seed */
+
+/* ---- Disks: nothing happens where there are none ---- */
+
+struct disk {
+    struct buffer snapshot, log; /* what a process will find: the one, then the other */
+    size_t synced;               /* of the log: so much outlives a loss of power */
+    uint64_t sync_us;            /* the rest will be synced then */
+    bool walks;                  /* a snapshot is being made, */
+    struct snapshot walk;        /* so far, */
+    struct buffer part;          /* in here, */
+    size_t log_part;             /* for the log from here on */
+    bool has_lost;               /* power was lost since the last start */
+    bool is_full;
+    uint64_t full_us; /* when that changed */
+
+    /* As of its last process's death. */
+    bool was_ready;
+    uint32_t map;         /* that it lived by; MAP_NONE */
+    bool holds[KEYS_MAX]; /* the key's slot */
+    uint32_t delivered[KEYS_MAX][ACTORS_MAX];
+    uint64_t shows[KEYS_MAX]; /* the clock reading of the version; 0: none */
+};
+
+void disks_free(struct sim *s);
+void disk_recover(struct sim *s, uint32_t h, struct node *n); /* into a new process */
+void disk_started(struct sim *s, uint32_t h);
+void disk_take(struct sim *s, uint32_t h); /* the journal of a turn */
+void disk_dies(struct sim *s, uint32_t h, enum net_death how, bool in_turn);
+void disk_check_turn(struct sim *s, uint32_t h); /* of who has resumed */
+void disk_fills(struct sim *s, uint32_t h, bool is_full);
+void disk_burns(struct sim *s, uint32_t h); /* its host will never be back */
+bool disk_keeps(const struct sim *s, uint32_t h, const struct truth_write *w); /* of the dead */
 
 /* ---- Maps ---- */
 
@@ -279,6 +322,7 @@ void check_init(struct sim *s);
 void check_free(struct sim *s);
 void check_booted(struct sim *s, uint32_t h);
 void check_before_death(struct sim *s, uint32_t h); /* who has what now decides what may be lost */
+void check_burned(struct sim *s, uint32_t h);       /* its disk is gone, too */
 void check_turn(struct sim *s, uint32_t h);
 void check_cut(struct sim *s, uint32_t from, uint32_t to); /* something was cut or healed there */
 void check_begins(struct sim *s, uint32_t h);              /* a write, or answers a read */
@@ -331,6 +375,7 @@ struct sim {
     struct plan plan;
     struct net net;
     struct host hosts[HOSTS_MAX];
+    struct disk disks[HOSTS_MAX];
     struct address view[HOSTS_MAX];
     struct sim_maps maps;
     struct requests requests;

@@ -89,13 +89,23 @@ static const struct truth_write *write_at(const struct sim *s, uint32_t write) {
     return write == WRITE_NONE ? NULL : &s->truth.writes[write];
 }
 
-/* Whoever else has it is struck off by the map that h lives by: that is as good as dead. */
+/* By the map that h lives by, or by one before it: named again since, it may bring back what the
+ * others have given up, and nobody knows until it does. */
+static bool was_struck(const struct sim *s, uint32_t h, uint32_t o) {
+    const struct map *mine = s->maps.list[s->check.hosts[h].map].map;
+    for (uint32_t i = 0; i < s->maps.count; i++) {
+        const struct map *m = s->maps.list[i].map;
+        uint64_t struck = map_struck_boot(m, &s->hosts[o].address);
+        if (struck != 0 && struck == s->hosts[o].boot && !map_less(mine, m)) return true;
+    }
+    return false;
+}
+
+/* Whoever else has it was struck off: that is as good as dead. */
 static bool is_out_of_reach(const struct sim *s, uint32_t h, const struct truth_write *w) {
-    uint32_t map = s->check.hosts[h].map;
-    for (uint32_t o = 0; o < s->plan.hosts && map != MAP_NONE; o++) {
-        if (o == h || !has(s, o, w)) continue;
-        uint64_t struck = map_struck_boot(s->maps.list[map].map, &s->hosts[o].address);
-        if (struck == 0 || struck != s->hosts[o].boot) return false;
+    for (uint32_t o = 0; o < s->plan.hosts && s->check.hosts[h].map != MAP_NONE; o++) {
+        bool there = has(s, o, w) || (s->hosts[o].node == NULL && disk_keeps(s, o, w));
+        if (o != h && there && !was_struck(s, h, o)) return false;
     }
     return true;
 }
@@ -112,6 +122,13 @@ static bool is_pruned_and_lost(const struct sim *s, uint32_t h, uint32_t key, ui
         lost = w == NULL || w->key != key || w->lost || is_out_of_reach(s, h, w);
     }
     return lost;
+}
+
+/* What has gone from metadata was with all owners of that map: it comes with the base, without
+ * which nobody reads. It may have gone from a disk since: then it comes before that node serves. */
+static bool is_read_by_nobody(const struct sim *s, uint32_t h, uint32_t key) {
+    const struct node *n = s->hosts[h].node;
+    return (s->plan.has_disks && !node_ready(n)) || !node_may_read_slot(n, s->slots[key]);
 }
 
 /* I1: what a version depends on of its own group is here. I2: so is it. The shown version never
@@ -134,6 +151,7 @@ static void judge_shown(struct sim *s, uint32_t h, uint32_t key, uint32_t shown,
     for (uint32_t a = 0; a < s->truth.actor_count; a++) {
         if (clock[a] >= w->past.seen[a] || s->truth.actors[a].group != group) continue;
         if (is_pruned_and_lost(s, h, key, a, clock[a], w->past.seen[a])) continue;
+        if (w->past.seen[a] <= s->check.pruned[a] && is_read_by_nobody(s, h, key)) continue;
         base_violation(&s->base, "I1", "n%u has w%u, which depends on %u of actor %016llx, not %u",
                        h, shown, w->past.seen[a], (unsigned long long)s->truth.actors[a].id,
                        clock[a]);
@@ -167,8 +185,14 @@ static bool is_alone(struct sim *s, uint32_t h, uint64_t group) {
         bool ready = s->hosts[o].node != NULL && other->ready_since_us != 0 &&
                      s->base.now_us > other->ready_since_us + SETTLED_US &&
                      s->base.now_us > other->group_since_us + SETTLED_US;
+        const struct disk *disk = &s->disks[o];
+        bool was_full = disk->full_us != 0 && s->base.now_us - disk->full_us <= SETTLED_US;
+        ready &= !disk->is_full && !was_full;
         const struct peer *peer = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
-        bool listed = peer != NULL && peer_in_view(peer);
+        bool listed =
+            peer != NULL && peer_in_view(peer) && !peer->row.is_full; /* as it last said */
+        /* A row may be seconds behind what is owed to who starts with a disk over a thin link. */
+        if (s->plan.has_disks) listed &= listed && peer->row.synced;
         bool met = seen_of(s, h)->sees[o] && seen_of(s, h)->sees_boot[o] == s->hosts[o].boot_serial;
         if (o != h && member && ready && listed && met) return false;
     }
@@ -208,7 +232,10 @@ static void judge_dot(struct sim *s, uint32_t h, uint32_t key, uint32_t write) {
     if (w->key != key) return;
     if (w->lost) {
         bool covered = shown != write && not_older(s, shown, write);
-        if (covered) return; /* delivered or waived: a later version stands in its place anyway */
+        if (covered) { /* delivered or waived: a later version stands in its place anyway... */
+            if (s->plan.has_disks) is_waived(s, h, w); /* ...unless power takes that */
+            return;
+        }
         if (shown != write && is_waived(s, h, w)) return;
         w->lost = false;
         s->truth.lost_count--;
@@ -297,10 +324,13 @@ static bool is_origin(const struct sim *s, uint32_t h, const struct truth_write 
     return is_its_boot && (is_made ? has(s, h, w) : s->check.hosts[h].holds[w->key]);
 }
 
-/* Does anybody but this host (HOSTS_MAX: anybody at all) have the write? */
+/* Does anybody but this host (HOSTS_MAX: anybody at all) have the write, or the disk of the dead?
+ */
 static bool is_elsewhere(const struct sim *s, uint32_t h, const struct truth_write *w) {
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
-        if (o != h && (is_origin(s, o, w) || has(s, o, w))) return true;
+        if (o == h) continue;
+        if (is_origin(s, o, w) || has(s, o, w)) return true;
+        if (s->hosts[o].node == NULL && disk_keeps(s, o, w)) return true;
     }
     return false;
 }
@@ -389,17 +419,28 @@ static void judge_copies(struct sim *s, uint32_t h) {
 
 /* When the last node that has a write dies, the write is lost. It may be, if its node was alone or
  * if several nodes died; never in a plan that kills one at a time and waits between, but of a shard
- * of one node. */
+ * of one node. Who has a disk and keeps its power loses nothing. */
 void check_before_death(struct sim *s, uint32_t h) {
     uint32_t roster = maps_roster_of(s, h);
     bool strict = s->plan.one_at_a_time && (roster & ~(1u << h)) != 0;
+    strict |= s->plan.has_disks && s->plan.keeps_power;
     for (uint32_t i = 0; i < s->truth.count; i++) {
         struct truth_write *w = &s->truth.writes[i];
         if (!w->has_dot || (!is_origin(s, h, w) && !has(s, h, w))) continue;
-        if (w->lost || is_elsewhere(s, h, w)) continue;
+        if (w->lost || is_elsewhere(s, h, w) || disk_keeps(s, h, w)) continue;
         lose(s, i);
         if (strict && (w->state == WRITE_DONE || w->served)) {
             base_violation(&s->base, "I8", "n%u dies and w%u, which was answered, is lost", h, i);
+        }
+    }
+}
+
+void check_burned(struct sim *s, uint32_t h) {
+    for (uint32_t i = 0; i < s->truth.count; i++) {
+        const struct truth_write *w = &s->truth.writes[i];
+        if (w->has_dot && !w->lost && s->check.had[h][w->key][w->actor] >= w->n &&
+            !is_elsewhere(s, HOSTS_MAX, w)) {
+            lose(s, i);
         }
     }
 }
@@ -441,7 +482,8 @@ static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
     uint64_t now = s->base.now_us, gap = c->gap_us[h][o], cut = c->cut_us[h][o];
     bool early = gap != 0 && now - gap + 2 * MS < s->plan.readmit_ms * MS &&
                  s->hosts[h].resumed_us + SETTLED_US < gap;
-    return early || (cut != 0 && now - cut > SETTLED_US);
+    bool awake = now - s->hosts[h].resumed_us > SETTLED_US;
+    return early || (cut != 0 && now - cut > SETTLED_US && awake);
 }
 
 /* Who was struck off by request is out. Connections that break throw nobody out, nor do the deaths
@@ -449,7 +491,14 @@ static bool is_too_early(const struct sim *s, uint32_t h, uint32_t o) {
 static void judge_gone(struct sim *s, uint32_t h, uint32_t o) {
     if ((s->plan.faults & FAULTS_OF_CUT) != 0 || s->plan.fault_gap_us < 500 * MS) return;
     uint64_t struck_us = s->check.struck_us[h][o];
-    if (struck_us != 0 && s->base.now_us - struck_us < SETTLED_US) return;
+    /* One that resumes by a map that keeps the other out is a new process for that, too. */
+    uint64_t while_us = s->plan.has_disks ? 2 * SETTLED_US : SETTLED_US;
+    if (struck_us != 0 && s->base.now_us - struck_us < while_us) return;
+    /* And who is named again is listed for a moment, and for good when it has heard the others for
+     * long enough. */
+    bool is_named_again = was_struck(s, h, o) || was_struck(s, o, h);
+    while_us += s->plan.readmit_ms * MS;
+    if (is_named_again && s->base.now_us - s->maps.changed_us < while_us) return;
     base_violation(&s->base, "VIEW", "n%u lists n%u no more, and nothing was cut", h, o);
 }
 
@@ -471,11 +520,13 @@ static void note_struck(struct sim *s, uint32_t h, uint32_t o) {
 }
 
 /* The very process that lives there now; unless h was asked to list it, and the map that says so
- * waits to be adopted. */
+ * waits to be adopted; or takes it for its former one, whose death it has not noticed yet. */
 static bool is_struck_off(const struct sim *s, uint32_t h, uint32_t o) {
     uint64_t boot = map_struck_boot(node_map(s->hosts[h].node), &s->hosts[o].address);
+    const struct peer *p = peers_find(node_view(s->hosts[h].node), &s->hosts[o].address);
     bool is_named = s->check.hosts[h].named_under[o] == s->check.hosts[h].map;
-    return boot != 0 && boot == s->hosts[o].boot && !is_named;
+    bool is_meant = p == NULL || p->boot == 0 || p->boot == boot;
+    return boot != 0 && boot == s->hosts[o].boot && is_meant && !is_named;
 }
 
 /* Who was thrown out is back only after READMIT_MS without a gap. */
@@ -519,6 +570,8 @@ void check_expected(struct sim *s, uint32_t h, uint32_t changes) {
     calm &= s->plan.requests == 0 || are_maps_calm(s);
     for (uint32_t o = 0; o < s->plan.hosts; o++) {
         bool fresh = s->base.now_us - s->hosts[o].changed_us < START_US + S;
+        uint64_t full_us = s->disks[o].full_us;
+        calm &= !s->disks[o].is_full && (full_us == 0 || s->base.now_us - full_us >= START_US);
         if (o != h && (s->hosts[o].node == NULL || fresh)) calm = false;
     }
     if (!calm) return;
@@ -542,7 +595,7 @@ void check_expected(struct sim *s, uint32_t h, uint32_t changes) {
 /* Who could not reach everybody says so, and nobody else. */
 static void judge_ready(struct sim *s, uint32_t h) {
     bool late = s->base.now_us - s->hosts[h].changed_us + 2 * MS >= CATCHUP_LEVEL_MS * MS;
-    if (node_provisional(s->hosts[h].node) && !late) {
+    if (node_provisional(s->hosts[h].node) && !late && !s->plan.has_disks) {
         base_violation(&s->base, "START", "n%u is provisionally ready at once", h);
     }
 }
@@ -583,6 +636,7 @@ void check_turn(struct sim *s, uint32_t h) {
         base_trace(&s->base, h, "n%u is ready", h);
         judge_ready(s, h);
     }
+    if (s->plan.has_disks) disk_check_turn(s, h);
     judge_resharded(s, h);
     judge_state(s, h);
     judge_copies(s, h);
@@ -709,13 +763,22 @@ static void judge_latest(struct sim *s, uint32_t h, const struct client_op *op,
     base_violation(&s->base, "I7", "n%u shows w%u to one who has seen w%u", h, shown, latest);
 }
 
+/* All whose disk has it whole are dead, and those alive have lost the end of their logs; or one of
+ * these knows that it has not met all. */
+static bool is_out_of_sight(const struct sim *s, uint32_t h, uint32_t write) {
+    bool alive = false;
+    for (uint32_t o = 0; o < s->plan.hosts; o++)
+        alive |= has(s, o, &s->truth.writes[write]);
+    return s->plan.has_disks && (!alive || node_provisional(s->hosts[h].node));
+}
+
 /* I19: what was once on a whole roster is never missed, even by who knows nothing, by that map or
  * a later one. */
 static void judge_floor(struct sim *s, uint32_t h, const struct client_op *op, uint32_t shown) {
     uint32_t floor = s->check.floor[op->key];
     bool judged =
         s->plan.world == WORLD_MAPS ? s->plan.one_at_a_time : (s->plan.faults & FAULTS_OF_CUT) == 0;
-    if (!judged || floor == WRITE_NONE) return;
+    if (!judged || floor == WRITE_NONE || is_out_of_sight(s, h, floor)) return;
     uint32_t map = s->check.floor_map[op->key], mine = seen_of(s, h)->map;
     if (s->plan.world > WORLD_GROUP && maps_greater(s, map, mine)) return;
     if (!s->truth.writes[floor].lost && !not_older(s, shown, floor)) {

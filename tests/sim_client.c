@@ -323,9 +323,9 @@ void clients_host_died(struct sim *s, uint32_t h) {
 /* ---- Answers ---- */
 
 static const char *status_name(enum node_status status) {
-    static const char *const names[] = {"found",          "created",      "replaced",
-                                        "deleted",        "no key",       "not yet",
-                                        "cannot forward", "memory limit", "outcome unknown"};
+    static const char *const names[] = {
+        "found",   "created",        "replaced",     "deleted",         "no key",
+        "not yet", "cannot forward", "memory limit", "outcome unknown", "disk trouble"};
     return (size_t)status < sizeof names / sizeof *names ? names[status] : "?";
 }
 
@@ -336,15 +336,16 @@ static bool is_served(enum node_status status) {
 
 /* It certainly did not happen. Of a write with any other answer nobody knows. */
 static bool is_refused(enum node_status status) {
-    return status == NODE_NOT_YET || status == NODE_CANNOT_FORWARD || status == NODE_MEMORY_LIMIT;
+    return status == NODE_NOT_YET || status == NODE_CANNOT_FORWARD || status == NODE_MEMORY_LIMIT ||
+           status == NODE_DISK_TROUBLE;
 }
 
-/* Has every node forgotten whose write it was? All that knew its actor have died since. */
-static bool is_forgotten(const struct sim *s, const struct truth_write *w) {
+/* Has every node forgotten that actor? All that knew it have died since. */
+static bool is_forgotten(const struct sim *s, uint32_t actor) {
     for (uint32_t h = 0; h < s->plan.hosts; h++) {
         if (s->hosts[h].node == NULL) continue;
         const struct actors *as = node_actors(s->hosts[h].node);
-        if (actors_find_id(as, s->truth.actors[w->actor].id) != ACTOR_NONE) return false;
+        if (actors_find_id(as, s->truth.actors[actor].id) != ACTOR_NONE) return false;
     }
     return true;
 }
@@ -359,6 +360,17 @@ static bool names_the_living(const struct sim *s, struct slice missing) {
             bool lives = s->hosts[h].node != NULL && s->hosts[h].boot == s->truth.actors[x].boot;
             if (lives) return true;
         }
+    }
+    return false;
+}
+
+/* Does the refusal name an actor that was in the lost tails of all logs? Who has met a write of it
+ * need not have read it. */
+static bool names_the_forgotten(const struct sim *s, struct slice missing) {
+    for (uint32_t x = 0; x < s->truth.actor_count && missing.len > 0; x++) {
+        char id[17];
+        snprintf(id, sizeof id, "%016llx", (unsigned long long)s->truth.actors[x].id);
+        if (memmem(missing.at, missing.len, id, 16) != NULL && is_forgotten(s, x)) return true;
     }
     return false;
 }
@@ -393,13 +405,14 @@ static bool may_be_refused(const struct sim *s, const struct past *past, struct 
     for (uint32_t h = 0; h < s->plan.hosts; h++)
         all_back &= s->hosts[h].node != NULL;
     if (names_a_forgotten_map(s, missing)) return true;
+    if (s->plan.has_disks && !s->plan.keeps_power && names_the_forgotten(s, missing)) return true;
     /* With a member gone for good nothing of the dead can be proven lost, nor that a slot has all.
      */
     if (!all_back && missing.len > 0 && !names_the_living(s, missing)) return true;
     for (uint32_t i = 0; i < s->truth.count; i++) {
         const struct truth_write *w = &s->truth.writes[i];
         bool lost = w->lost && w->has_dot && past->seen[w->actor] >= w->n;
-        if (lost && (!all_back || is_forgotten(s, w))) return true;
+        if (lost && (!all_back || is_forgotten(s, w->actor))) return true;
     }
     return false;
 }
@@ -463,17 +476,19 @@ static void name_write(struct sim *s, uint32_t h, const struct client_op *op,
         struct dot dot = m->clock.dots[i];
         uint32_t x = check_actor(s, h, dot.actor), known = truth_find(&s->truth, x, dot.n);
         bool may = w->boot == BOOT_ANY || s->truth.actors[x].boot == w->boot;
-        bool named = w->has_dot && w->actor == x && w->n == dot.n;
+        /* What was made on top of it may have been met already: the entry may say more. */
+        bool named = w->has_dot && w->actor == x && w->n <= dot.n;
         if (!named && (known != WRITE_NONE || !may || w->has_dot)) continue;
         actor = x;
         n = (uint32_t)dot.n;
         count++;
     }
+    if (count == 0 && m->maps_len > 0) return; /* its node has left the group, and all have it */
     if (count == 0) {
         base_violation(&s->base, "I6", "n%u: the answer to the write w%u does not name it", h,
                        op->write);
     }
-    if (count > 1) return;
+    if (count > 1 || (w->has_dot && w->n != n)) return;
     truth_name(&s->base, &s->truth, op->write, actor, n);
     check_named(s, op->write);
 }
@@ -539,11 +554,13 @@ static uint32_t what_was_shown(struct sim *s, uint32_t h, const struct client_op
 
 /* Who was answered from elsewhere may have met what nobody can tell: a tombstone that was
  * overwritten before its dot was known, or a write that was; a tombstone whose dot has gone from
- * the metadata; or, having seen what was lost since, whatever is left. */
+ * the metadata; or, having seen what was lost since, whatever is left. He need not have seen it:
+ * an entry covers all that its actor wrote before. What was waived is never met again (I13). */
 static bool is_known(const struct sim *s, const struct client_op *op, const struct answer *a,
                      const struct metadata *m, uint32_t shown) {
     if (shown != WRITE_NONE && !s->truth.writes[shown].has_dot) return false;
     if (a->status != NODE_NO_KEY || is_answered_here(a)) return true;
+    if (shown != WRITE_NONE && s->truth.writes[shown].waived) return false;
     return m->maps_len == 0 && !truth_has_nameless_delete(&s->truth, op->key) &&
            !past_is_torn(&s->truth, &s->clients.sessions[op->session].past);
 }

@@ -126,8 +126,24 @@ static void plan_maps(struct sim *s) {
     p->request_gap_us = 300 * MS;
 }
 
+/* The size of the seed says what world it is otherwise; here its last digits do. */
+static void plan_disks(struct sim *s) {
+    struct plan *p = &s->plan;
+    p->syncs_always = base_chance(&s->base, 300);
+    p->keeps_power = base_chance(&s->base, 400);
+    p->snapshot_permille = PICK(s, 0, 1, 5, 20);
+    if (p->keeps_power) p->faults &= ~FAULT_BIT(FAULT_OFF);
+    bool all = !p->one_at_a_time && base_chance(&s->base, 300);
+    if (all) p->faults |= FAULT_BIT(FAULT_ALL);
+    bool fills = (!p->one_at_a_time || p->keeps_power) && base_chance(&s->base, 300);
+    if (fills) p->faults |= FAULT_BIT(FAULT_FULL);
+    base_trace(&s->base, p->snapshot_permille, "disks: %s, power %s, snapshots %u",
+               p->syncs_always ? "always" : "every second", p->keeps_power ? "stays" : "fails",
+               p->snapshot_permille);
+}
+
 static enum world world_of(uint64_t seed) {
-    uint64_t world = seed / WORLD_SEEDS;
+    uint64_t world = seed / WORLD_SEEDS == WORLD_OF_DISKS ? seed % WORLDS : seed / WORLD_SEEDS;
     return world < WORLD_MAPS ? (enum world)world : WORLD_MAPS;
 }
 
@@ -139,6 +155,8 @@ void plan_make(struct sim *s) {
     plan_network(s);
     plan_faults(s);
     if (s->plan.world == WORLD_MAPS) plan_maps(s);
+    s->plan.has_disks = s->base.seed / WORLD_SEEDS == WORLD_OF_DISKS;
+    if (s->plan.has_disks) plan_disks(s);
     base_trace(&s->base, s->plan.faults,
                "%u nodes (newcomers %02x), %u shards, requests %x, %u sessions, %u keys; faults "
                "%03x%s for %llu s; delay %llu "
@@ -211,6 +229,7 @@ bool fault_is_over(const struct sim *s) {
         if (s->hosts[h].node == NULL) return false;
         if (in_shard && (since == 0 || now - since < 3 * S)) return false;
         if (s->plan.world == WORLD_MAPS && !is_settled(s, h)) return false;
+        if (s->disks[h].is_full) return false;
     }
     bool calm = now - s->requests.last_us >= 3 * S && now - s->maps.changed_us >= 3 * S;
     return calm || s->plan.world != WORLD_MAPS;
@@ -229,9 +248,13 @@ static void kill(struct sim *s, uint32_t h, enum fault fault) {
     host_dies(s, h, fault == FAULT_KILL ? NET_KILLED : fault == FAULT_OFF ? NET_OFF : NET_STOPPED);
 }
 
+/* Where there are disks, mostly all the same way: without power, or not. */
 static void kill_all(struct sim *s) {
+    uint32_t killed_permille = 800;
+    if (s->plan.has_disks) killed_permille = PICK(s, 0, 500, 1000, 1000);
+    if (s->plan.keeps_power && s->plan.has_disks) killed_permille = 1000;
     for (uint32_t h = 0; h < s->plan.hosts; h++)
-        host_dies(s, h, base_chance(&s->base, 800) ? NET_KILLED : NET_OFF);
+        host_dies(s, h, base_chance(&s->base, killed_permille) ? NET_KILLED : NET_OFF);
 }
 
 static void begin_fault(struct sim *s, const struct breakage *f) {
@@ -257,7 +280,8 @@ static void begin_fault(struct sim *s, const struct breakage *f) {
     case FAULT_SLOW: s->net.slow[f->a][f->b] = true; break;
     case FAULT_CLOCK: jump_clock(s, f->a); break;
     case FAULT_ALL: kill_all(s); break;
-    case FAULTS: break;
+    case FAULT_FULL: disk_fills(s, f->a, true); break;
+    case FAULTS_WITH_DISKS: break;
     }
 }
 
@@ -284,9 +308,10 @@ static void end_fault(struct sim *s, const struct breakage *f) {
         break;
     case FAULT_SLOW: s->net.slow[f->a][f->b] = false; break;
     case FAULT_ALL: start_dead(s); break;
+    case FAULT_FULL: disk_fills(s, f->a, false); break;
     case FAULT_BREAK:
     case FAULT_CLOCK:
-    case FAULTS: break;
+    case FAULTS_WITH_DISKS: break;
     }
 }
 
@@ -295,7 +320,8 @@ static void end_fault(struct sim *s, const struct breakage *f) {
 static enum fault pick_fault(struct sim *s, uint32_t of) {
     enum fault fault;
     do {
-        fault = (enum fault)base_below(&s->base, FAULTS);
+        uint32_t kinds = s->plan.has_disks ? FAULTS_WITH_DISKS : FAULTS;
+        fault = (enum fault)base_below(&s->base, kinds);
     } while ((of & FAULT_BIT(fault)) == 0);
     return fault;
 }
@@ -363,11 +389,13 @@ void fault_heal_all(struct sim *s) {
         s->plan.one_stays_dead ? (uint32_t)base_below(&s->base, s->plan.hosts) : HOSTS_MAX;
     for (uint32_t x = 0; x < s->plan.hosts; x++) {
         host_pause(s, x, false);
+        disk_fills(s, x, false);
         for (uint32_t y = 0; y < s->plan.hosts; y++) {
             set_cut(s, x, y, false);
             s->net.slow[x][y] = false;
         }
         if (x != stays && s->hosts[x].node == NULL) host_start(s, x);
+        if (x == stays && s->hosts[x].node == NULL) disk_burns(s, x);
     }
     requests_heal(s, stays);
 }

@@ -73,10 +73,9 @@ void host_init(struct sim *s, uint32_t h) {
     s->net.hosts[h].has_machine = true;
 }
 
-void host_start(struct sim *s, uint32_t h) {
-    struct host *host = &s->hosts[h];
-    node_random = &s->base.random;
-    struct node_config config = {
+struct node_config host_config(const struct sim *s, uint32_t h) {
+    const struct host *host = &s->hosts[h];
+    return (struct node_config){
         .self = host->address,
         .view = host->view,
         .view_count = host->view_count,
@@ -87,10 +86,19 @@ void host_start(struct sim *s, uint32_t h) {
         .cluster = SLICE("sim"),
         .ring_writes_max = s->plan.ring_writes_max,
         .over_actors_max = s->plan.over_actors_max,
-        .boot = random64() | 1,
-        .seed = {random64(), random64()},
+        .keeps_journal = s->plan.has_disks,
+        .boot = 1,
         .random64 = random64,
     };
+}
+
+void host_start(struct sim *s, uint32_t h) {
+    struct host *host = &s->hosts[h];
+    struct node_config config = host_config(s, h);
+    node_random = &s->base.random;
+    config.boot = random64() | 1;
+    config.seed.k0 = random64();
+    config.seed.k1 = random64();
     host->boot = config.boot;
     host->boot_serial = ++s->boots;
     host->changes++;
@@ -98,6 +106,8 @@ void host_start(struct sim *s, uint32_t h) {
     host->paused = false;
     host->wake_us = 0;
     host->node = node_create(&config, host_now_ms(s, host), wall_ms(s, host));
+    disk_recover(s, h, host->node);
+    disk_started(s, h);
     net_host_starts(&s->base, &s->net, h);
     check_booted(s, h);
     base_trace(&s->base, h, "n%u starts, boot %u", h, host->boot_serial);
@@ -261,6 +271,7 @@ static bool end_turn(struct sim *s, struct host *host) {
     take_answers(s, host);
     node_end_turn(host->node);
     take_answers(s, host);
+    disk_take(s, host->index);
     bool sent = send_outputs(s, host);
     take_orders(s, host);
     struct slice notes = node_take_notes(host->node);
@@ -331,6 +342,20 @@ void host_pause(struct sim *s, uint32_t h, bool paused) {
 
 /* ---- Death ---- */
 
+/* A turn that is cut short: what it does, nobody hears of. */
+static bool begins_a_turn(struct sim *s, struct host *host, enum net_death how) {
+    if (!s->plan.has_disks || host->paused || how != NET_KILLED) return false;
+    if (base_chance(&s->base, 500)) return false;
+    begin_turn(s, host);
+    struct net_item item;
+    while (net_take(&s->base, &s->net, host->index, &item)) {
+        bool asks = item.kind == ITEM_REQUEST || item.kind == ITEM_GIVE_UP;
+        if (!asks && item.kind != ITEM_ORDER) on_stream(s, host, &item);
+    }
+    node_end_turn(host->node);
+    return true;
+}
+
 void host_dies(struct sim *s, uint32_t h, enum net_death how) {
     static const char *const names[] = {"stops", "is killed", "loses power"};
     struct host *host = &s->hosts[h];
@@ -342,6 +367,7 @@ void host_dies(struct sim *s, uint32_t h, enum net_death how) {
         end_turn(s, host);
         check_turn(s, h);
     }
+    disk_dies(s, h, how, begins_a_turn(s, host, how));
     check_before_death(s, h);
     s->check.died_us = s->base.now_us;
     node_free(host->node);

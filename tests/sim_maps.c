@@ -148,7 +148,7 @@ void maps_look(struct sim *s, uint32_t h) {
     struct check_host *c = &s->check.hosts[h];
     const struct map *map = node_map(n);
     uint32_t shard = map_shard_of_node(map, &s->hosts[h].address), before = c->map;
-    if (shard != node_shard(n)) return;
+    if (shard != node_shard(n) || node_is_resuming(n)) return;
     if (before != MAP_NONE && s->maps.list[before].map->id == map->id) return;
     uint32_t now = place_of(s, h, map);
     if (before != MAP_NONE && !maps_greater(s, now, before)) {

@@ -79,8 +79,10 @@ static uint64_t token_of(const struct sim *s, const struct request *q) {
     return REQUEST_TOKENS + (uint64_t)(q - s->requests.list);
 }
 
+/* A reshard that another map has superseded is given up, and not over. */
 bool request_answered(struct sim *s, uint32_t h, uint64_t token, const struct answer *a) {
     if (token < REQUEST_TOKENS) return false;
+    if (a->status != NODE_RESHARDED) s->check.hosts[h].reshards = false;
     base_trace(&s->base, h, "n%u answers request #%u: %s", h, (uint32_t)(token - REQUEST_TOKENS),
                name_of(a->status));
     return true;
@@ -155,6 +157,7 @@ static void send(struct sim *s, struct request q) {
         r->list = bytes_realloc(r->list, r->cap * sizeof *r->list);
     }
     q.map = s->check.hosts[q.host].map;
+    if (s->plan.has_disks) r->last_us = s->base.now_us; /* not when it arrives: one at a time */
     if (q.kind == REQUEST_RESHARD) {
         base_trace(&s->base, q.shards, "request #%u at n%u: reshard to %u", r->count, q.host,
                    q.shards);

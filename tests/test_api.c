@@ -18,6 +18,7 @@ struct site {
     struct reply reply;
     enum api_outcome outcome;
     uint64_t token;
+    const char *authorization;
 };
 
 #define ACTOR "10.0.0.1:8090#5f3a9c01d2e4b7a1"
@@ -30,7 +31,7 @@ static struct site *site_of(struct node_config config) {
     struct site *s = calloc(1, sizeof *s);
     config.random64 = fixed_random;
     s->n = node_create(&config, KIT_NOW_MS, KIT_WALL_MS);
-    api_init(&s->api, s->n, &s->stats);
+    api_init(&s->api, s->n, &s->stats, NULL);
     return s;
 }
 
@@ -62,6 +63,7 @@ static void call_bytes(struct site *s, enum http_method method, struct slice tar
         .body = {guard_end(&body_guard, body), body.len},
         .token = ++s->token,
     };
+    if (s->authorization != NULL) request.authorization = slice_of(s->authorization);
     s->reply.body.len = 0;
     s->outcome = api_handle(&s->api, &request, &s->reply);
     if (s->outcome == API_UNDER_WAY) { /* a member that is alone has the answer at once */
@@ -783,10 +785,55 @@ static void only_a_plain_write_of_the_same_lane_may_join_writes_under_way(void) 
     site_free(s);
 }
 
+/* ---- Tokens ---- */
+
+#define NO_TOKEN "{\"error\":\"Authorization: Bearer with the right token is needed\"}"
+
+static void check_kept_out(struct site *s, const char *authorization) {
+    s->authorization = authorization;
+    kit_note("Authorization: %s", authorization == NULL ? "(none)" : authorization);
+    check(s, HTTP_PUT, "/kvs/k", "{\"value\":2}", 401, NO_TOKEN);
+    check(s, HTTP_GET, "/kvs", "", 401, NO_TOKEN);
+    check(s, HTTP_GET, "/metrics", "", 401, NO_TOKEN);
+    check(s, HTTP_OTHER, "/view", "", 401, NO_TOKEN);
+    check(s, HTTP_GET, "/nothing", "", 401, NO_TOKEN);
+    check_status(s, HTTP_GET, "/health", "", 200);
+    check_status(s, HTTP_GET, "/health/ready", "", 200);
+}
+
+static void without_the_token_only_health_is_told(void) {
+    struct site *s = lone_site();
+    s->api.token = SLICE("s3cret");
+    s->authorization = "Bearer s3cret";
+    check_status(s, HTTP_PUT, "/kvs/k", "{\"value\":1}", 201);
+    static const char *const wrong[] = {
+        NULL,
+        "",
+        "s3cret",
+        "Bearer",
+        "Bearer ",
+        "Bearer s3cre",
+        "Bearer x",
+        "Bearer s3crets",
+        "Basic s3cret",
+        "Bearer s3cret s3cret",
+        "Bearer S3CRET",
+        "Bearers3cret",
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        check_kept_out(s, wrong[i]);
+    s->authorization = "bearer  s3cret";
+    call(s, HTTP_GET, "/kvs", "");
+    CHECK_TEXT(buffer_slice(&s->reply.body), "{\"kvs\":{\"k\":1},\"next\":null,\"complete\":true,"
+                                             "\"unreachable\":[]}");
+    site_free(s);
+}
+
 int main(void) {
     target_guard = guard_create();
     body_guard = guard_create();
     RUN(operations_on_a_key_have_the_bodies_of_the_contract);
+    RUN(without_the_token_only_health_is_told);
     RUN(values_come_back_as_the_same_json);
     RUN(a_body_is_read_by_name_and_the_last_of_equal_names_counts);
     RUN(a_body_that_is_no_object_is_refused_with_its_place);

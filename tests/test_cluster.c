@@ -1,4 +1,5 @@
 /* A group of nodes, one story a test: the usual life of a cluster. See net.h. */
+#include "../durable.h"
 #include "net.h"
 
 #include <stdio.h>
@@ -351,6 +352,42 @@ static void two_of_three_serve_provisionally_until_the_third_comes(void) {
         CHECK(node_ready(net.nodes[i]) && !node_provisional(net.nodes[i]));
     check_level(&net);
     end(&net);
+}
+
+/* Nor thrown out, nor believed to have it. */
+static void who_can_keep_nothing_is_not_waited_for(void) {
+    struct net net = begin_ready(2);
+    node_set_disk_trouble(net.nodes[1], SLICE("Disk full"));
+    turn(&net);
+    uint64_t asked_ms = net.now_ms;
+    CHECK(put(&net, 0, "k", "1", "").status == NODE_CREATED && net.now_ms < asked_ms + 50);
+    pass(&net, 3000);
+    CHECK(sees(&net, 0, 1) && sees(&net, 1, 0));
+    CHECK(get(&net, 1, "k", "").status == NODE_NO_KEY);
+    CHECK(put(&net, 1, "k", "2", "").status == NODE_DISK_TROUBLE);
+    node_set_disk_trouble(net.nodes[1], SLICE(""));
+    pass(&net, 1000);
+    check_value(&net, 1, "k", "", "1");
+    check_level(&net);
+    end(&net);
+}
+
+/* It was full for so short a time that nobody has heard of it; what came then comes again. */
+static void what_came_while_a_disk_was_full_is_not_lost(void) {
+    for (unsigned told = 0; told < 2; told++) {
+        struct net net = begin_ready(2);
+        kit_note("told: %u", told);
+        node_set_disk_trouble(net.nodes[1], SLICE("Disk full"));
+        if (told == 0) set_mute(&net, 1, true);
+        CHECK(submit(&net, 0, OP_PUT, "k", "1", "").is_answered == false);
+        step(&net);
+        node_set_disk_trouble(net.nodes[1], SLICE(""));
+        set_mute(&net, 1, false);
+        pass(&net, 200);
+        CHECK(take(&net, 0).is_answered);
+        check_value(&net, 1, "k", "", "1");
+        end(&net);
+    }
 }
 
 static void newcomers_join_an_automatic_group_by_themselves(void) {
@@ -764,6 +801,8 @@ int main(void) {
     RUN(a_loss_is_waived_when_all_that_restarted_have_reported);
     RUN(what_one_member_has_is_no_loss);
     RUN(two_of_three_serve_provisionally_until_the_third_comes);
+    RUN(who_can_keep_nothing_is_not_waited_for);
+    RUN(what_came_while_a_disk_was_full_is_not_lost);
     RUN(newcomers_join_an_automatic_group_by_themselves);
     RUN(a_newcomer_that_nobody_expects_joins_the_group_that_it_finds);
     RUN(a_newcomer_of_the_lowest_address_joins_as_well);

@@ -3,12 +3,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../config.h"
 
 /* ---- An environment of our own ---- */
 
-#define SETTINGS_MAX 8
+#define SETTINGS_MAX 9
 
 static struct {
     const char *name;
@@ -74,14 +75,15 @@ static void without_settings_there_are_defaults(void) {
     CHECK_U64(c.readmit_ms, 3000);
     CHECK_U64(c.forward_ms, 2500);
     CHECK(c.request_ms > 0 && c.idle_ms > 0);
+    CHECK(c.clock_skew_ms == 0);
     CHECK(c.log_level == LOG_INFO);
     config_free(&c);
 }
 
 static void empty_settings_count_as_absent(void) {
-    static const char *const names[] = {"SOCKET_ADDRESS", "VIEW",    "SHARD_COUNT",
-                                        "BIND_ADDRESS",   "CLUSTER", "MAX_MEMORY",
-                                        "LOG_LEVEL",      "DATA_DIR"};
+    static const char *const names[] = {"SOCKET_ADDRESS", "VIEW",     "SHARD_COUNT",
+                                        "BIND_ADDRESS",   "CLUSTER",  "MAX_MEMORY",
+                                        "LOG_LEVEL",      "DATA_DIR", "FSYNC"};
     unset_all();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         set(names[i], "");
@@ -162,6 +164,26 @@ static void memory_is_given_in_bytes_or_powers_of_1024(void) {
     }
 }
 
+static void a_clock_may_be_wrong_by_a_day_either_way(void) {
+    static const struct {
+        const char *text;
+        int32_t skew_ms;
+    } cases[] = {{"0", 0},
+                 {"-0", 0},
+                 {"10000", 10000},
+                 {"-500", -500},
+                 {"86400000", 86400000},
+                 {"-86400000", -86400000}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unset_all();
+        set("CLOCK_SKEW_MS", cases[i].text);
+        struct config c = read_good();
+        kit_note("%s", cases[i].text);
+        CHECK(c.clock_skew_ms == cases[i].skew_ms);
+        config_free(&c);
+    }
+}
+
 static void numbers_go_to_their_limits(void) {
     unset_all();
     set("PARK_MS", "0");
@@ -228,12 +250,19 @@ static const struct {
     {"MAX_MEMORY", "1.5G", "MAX_MEMORY=1.5G: expected bytes"},
     {"MAX_MEMORY", "-1", "MAX_MEMORY=-1: expected bytes"},
     {"MAX_MEMORY", "8589934592G", "MAX_MEMORY=8589934592G: expected bytes"},
+    {"CLOCK_SKEW_MS", "10s", "CLOCK_SKEW_MS=10s: expected milliseconds"},
+    {"CLOCK_SKEW_MS", "+1", "CLOCK_SKEW_MS=+1: expected"},
+    {"CLOCK_SKEW_MS", "-", "CLOCK_SKEW_MS=-: expected"},
+    {"CLOCK_SKEW_MS", "--1", "CLOCK_SKEW_MS=--1: expected"},
+    {"CLOCK_SKEW_MS", "86400001", "CLOCK_SKEW_MS=86400001: expected"},
+    {"CLOCK_SKEW_MS", "-86400001", "CLOCK_SKEW_MS=-86400001: expected"},
     {"CLUSTER", "a b", "CLUSTER=a b: expected"},
     {"CLUSTER", "a/b", "CLUSTER=a/b: expected"},
     {"CLUSTER", "b\xc3\xa4r", "CLUSTER=b"},
     {"LOG_LEVEL", "verbose", "LOG_LEVEL=verbose: expected"},
     {"LOG_LEVEL", "INFO", "LOG_LEVEL=INFO: expected"},
-    {"DATA_DIR", "/data", "DATA_DIR=/data: "},
+    {"FSYNC", "sometimes", "FSYNC=sometimes: expected"},
+    {"FSYNC", "always", "FSYNC=always: there is no DATA_DIR"},
 };
 
 static void each_bad_value_is_refused_by_name(void) {
@@ -297,6 +326,27 @@ static void a_full_view_without_this_node_takes_it_still(void) {
     buffer_free(&full);
 }
 
+static void a_log_is_made_sure_of_once_a_second_unless_told_otherwise(void) {
+    static const char *const names[] = {"always", "everysec", "never"};
+    unset_all();
+    struct config c = read_good();
+    CHECK(c.data_dir == NULL);
+    config_free(&c);
+    set("DATA_DIR", "/data");
+    c = read_good();
+    CHECK(strcmp(c.data_dir, "/data") == 0);
+    CHECK(c.fsync == CONFIG_FSYNC_EVERYSEC);
+    config_free(&c);
+    for (int i = CONFIG_FSYNC_ALWAYS; i <= CONFIG_FSYNC_NEVER; i++) {
+        unset_all();
+        set("DATA_DIR", "/data");
+        set("FSYNC", names[i]);
+        c = read_good();
+        CHECK(c.fsync == (enum config_fsync)i);
+        config_free(&c);
+    }
+}
+
 static void a_long_bad_value_is_shown_in_part(void) {
     char text[5000];
     memset(text, 'x', sizeof text);
@@ -329,7 +379,7 @@ static void every_setting_has_a_line_of_help(void) {
     static const char *const names[] = {
         "SOCKET_ADDRESS", "VIEW",       "SHARD_COUNT",      "BIND_ADDRESS", "CLUSTER",
         "MAX_MEMORY",     "LOG_LEVEL",  "PEER_PORT_OFFSET", "PARK_MS",      "READMIT_MS",
-        "FORWARD_MS",     "REQUEST_MS", "STALL_MS",         "IDLE_MS"};
+        "FORWARD_MS",     "REQUEST_MS", "STALL_MS",         "IDLE_MS",      "CLOCK_SKEW_MS"};
     struct buffer out = {0};
     config_describe(&out);
     buffer_put_char(&out, '\0');
@@ -342,18 +392,70 @@ static void every_setting_has_a_line_of_help(void) {
     buffer_free(&out);
 }
 
+/* ---- Secrets ---- */
+
+static const char *file_with(const char *text) {
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/kvs-test-config-%d", (int)getpid());
+    FILE *file = fopen(path, "w");
+    if (CHECK(file != NULL)) {
+        fputs(text, file);
+        fclose(file);
+    }
+    return path;
+}
+
+static void secrets_are_given_or_stand_in_files(void) {
+    unset_all();
+    set("AUTH_TOKEN", "s3cret");
+    set("CLUSTER_SECRET_FILE", file_with("correct-horse\n"));
+    struct config c = read_good();
+    CHECK_TEXT(slice_of(c.auth_token), "s3cret");
+    CHECK_TEXT(slice_of(c.cluster_secret), "correct-horse");
+    config_free(&c);
+    unlink(file_with(""));
+}
+
+static void a_bad_secret_is_refused_and_not_shown(void) {
+    static char long_one[CONFIG_SECRET_MAX + 2];
+    memset(long_one, 'x', CONFIG_SECRET_MAX + 1);
+    const char *const bad[] = {"two words", "tab\there", "b\xc3\xa4r", long_one, "\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        kit_note("%s", bad[i]);
+        unset_all();
+        set("AUTH_TOKEN", bad[i]);
+        check_refused("AUTH_TOKEN=...: expected 1 to 256 printable characters without spaces");
+        unset_all();
+        set("CLUSTER_SECRET_FILE", file_with(bad[i]));
+        check_refused("CLUSTER_SECRET_FILE=...: expected 1 to 256");
+    }
+    unset_all();
+    set("AUTH_TOKEN_FILE", file_with(""));
+    check_refused("AUTH_TOKEN_FILE=...: expected 1 to 256");
+    unset_all();
+    set("AUTH_TOKEN_FILE", "/nowhere/token");
+    check_refused("AUTH_TOKEN_FILE=/nowhere/token: No such file");
+    set("AUTH_TOKEN", "s3cret");
+    check_refused("AUTH_TOKEN_FILE=/nowhere/token: give the secret or the file, not both");
+    unlink(file_with(""));
+}
+
 int main(void) {
+    RUN(secrets_are_given_or_stand_in_files);
+    RUN(a_bad_secret_is_refused_and_not_shown);
     RUN(without_settings_there_are_defaults);
     RUN(empty_settings_count_as_absent);
     RUN(the_view_is_sorted_without_repeats);
     RUN(this_node_is_added_where_the_view_lacks_it);
     RUN(a_loopback_address_binds_itself_and_others_everything);
     RUN(memory_is_given_in_bytes_or_powers_of_1024);
+    RUN(a_clock_may_be_wrong_by_a_day_either_way);
     RUN(numbers_go_to_their_limits);
     RUN(each_bad_value_is_refused_by_name);
     RUN(names_of_clusters_are_bounded);
     RUN(views_are_bounded);
     RUN(a_full_view_without_this_node_takes_it_still);
+    RUN(a_log_is_made_sure_of_once_a_second_unless_told_otherwise);
     RUN(a_long_bad_value_is_shown_in_part);
     RUN(every_node_needs_a_port_for_peers);
     RUN(every_setting_has_a_line_of_help);

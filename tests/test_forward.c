@@ -4,6 +4,7 @@
 
 #include "../json.h"
 #include "../listing.h"
+#include "../durable.h"
 #include "net.h"
 
 /* ---- A group with shards ---- */
@@ -421,6 +422,25 @@ static void a_write_that_has_not_begun_to_leave_goes_to_another_owner(void) {
     end(&net);
 }
 
+static void an_owner_that_can_keep_nothing_is_passed_over(void) {
+    struct net net = ready_sharded(4);
+    for (unsigned full = 1; full < 4; full += 2) {
+        kit_note("full: %u", full);
+        node_set_disk_trouble(net.nodes[full], SLICE("Disk full"));
+        pass(&net, 100);
+        struct result r = put(&net, 0, ODD, "1", "");
+        CHECK(r.status == NODE_CREATED || r.status == NODE_REPLACED);
+        node_set_disk_trouble(net.nodes[full], SLICE(""));
+        pass(&net, 500);
+    }
+    node_set_disk_trouble(net.nodes[1], SLICE("Disk full"));
+    node_set_disk_trouble(net.nodes[3], SLICE("Disk full"));
+    pass(&net, 100);
+    CHECK(put(&net, 0, ODD, "2", "").status == NODE_DISK_TROUBLE);
+    CHECK(get(&net, 0, ODD, "").status == NODE_FOUND);
+    end(&net);
+}
+
 static void a_write_that_has_not_begun_to_leave_and_has_nowhere_to_go_did_not_happen(void) {
     struct net net = ready_sharded(2);
     net.stopped[1] = true;
@@ -774,6 +794,7 @@ int main(void) {
     RUN(a_read_is_asked_again_when_its_target_dies);
     RUN(a_write_whose_target_dies_is_unknown_and_not_repeated);
     RUN(a_write_that_has_not_begun_to_leave_goes_to_another_owner);
+    RUN(an_owner_that_can_keep_nothing_is_passed_over);
     RUN(a_write_that_has_not_begun_to_leave_and_has_nowhere_to_go_did_not_happen);
     RUN(what_was_on_a_broken_connection_is_lost_though_both_live);
     RUN(nobody_waits_longer_than_forward_ms);

@@ -178,6 +178,26 @@ static struct result ask_quickly(struct net *net, unsigned i, enum op_kind kind,
     return r;
 }
 
+/* Everything that a move waits for is an event: the last slot of one source, then the next source;
+ * the row of an owner that has all, then the drop. */
+static void a_move_waits_for_no_tick(void) {
+    static const uint32_t counts[] = {1, 3};
+    struct net net = begin_shards(6, 3);
+    put_keys(&net, "1", (struct result){0});
+    pass(&net, 1000);
+    for (size_t i = 0; i < 2; i++) {
+        struct answer a;
+        uint64_t token = 0;
+        CHECK(node_reshard(net.nodes[0], 77, counts[i], &a) == NODE_PARKED);
+        turn(&net);
+        node_take_answer(net.nodes[0], &token, &a);
+        CHECK(token == 77 && a.status == NODE_RESHARDED);
+        check_settled(&net);
+        pass(&net, 1000);
+    }
+    end(&net);
+}
+
 static void what_somebody_waits_to_read_comes_before_the_rest(void) {
     struct move m = begin_long_move();
     struct result r = ask_quickly(&m.net, 0, OP_GET, m.last.text);
@@ -272,6 +292,26 @@ static void residue_stays_until_two_owners_have_it(void) {
     pass(&net, 4000);
     check_value(&net, 1, key.text, w.metadata, "1");
     check_value(&net, 3, key.text, w.metadata, "1");
+    CHECK(!keeps(&net, 0, key.text));
+    end(&net);
+}
+
+/* What its owners have had for a moment may be on no disk yet. */
+static void residue_stays_until_it_is_on_other_disks(void) {
+    struct net net = begin(4);
+    for (unsigned i = 0; i < 4; i++) {
+        net.configs[i].shard_count = 1;
+        net.configs[i].keeps_journal = true;
+    }
+    make_ready(&net);
+    struct result w = put_some(&net, 0, "1");
+    propose_shards(&net, 0, 2);
+    pass(&net, HANDOVER_KEPT_MS - 200);
+    struct key key = key_of_both(&net, 1, 3);
+    check_value(&net, 1, key.text, w.metadata, "1");
+    check_value(&net, 3, key.text, w.metadata, "1");
+    CHECK(keeps(&net, 0, key.text));
+    pass(&net, 1500);
     CHECK(!keeps(&net, 0, key.text));
     end(&net);
 }
@@ -423,6 +463,54 @@ static void who_restarts_does_not_begin_a_group_that_it_is_told_of(void) {
     pass(&net, 4000);
     for (unsigned i = 0; i < 3; i++) /* the fourth stands by */
         check_value(&net, i, key.text, "", "1");
+    end(&net);
+}
+
+/* The first is alone in its shard, so its next process is ready at once, by the first map; what its
+ * former one had of the group that came later it does not know, and does not begin. */
+static void who_restarts_alone_does_not_begin_a_group_of_the_past(void) {
+    struct net net = begin_shards(3, 3);
+    put_some(&net, 0, "1");
+    propose_shards(&net, 1, 1);
+    pass(&net, 3000);
+    put_some(&net, 0, "2");
+    restart(&net, 0);
+    creep(&net);
+    CHECK(node_ready(net.nodes[0]));
+    while (node_map(net.nodes[0])->epoch == 1) /* so long it serves by the first one */
+        creep(&net);
+    watch(&net, 0, "key0", "2", 3000);
+    for (int k = 0; k < SOME_KEYS; k++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", k);
+        check_value(&net, 0, key, "", "2");
+    }
+    end(&net);
+}
+
+/* The fourth hears of the second map first, and has all that it owns by that one before the first
+ * one comes, by which its former process has written, too: that is no group to begin. */
+static void who_restarts_is_ready_when_it_knows_the_maps_of_the_past(void) {
+    struct net net = begin_ready(4);
+    struct result w = put_keys(&net, "1", (struct result){0});
+    reshard(&net, 0, 2);
+    check_settled(&net);
+    set_pair(&net, 0, 3, true);
+    set_pair(&net, 2, 3, true);
+    restart(&net, 3);
+    creep(&net);
+    net.cut[1][3] = true;
+    creep(&net);
+    net.cut[1][3] = false;
+    for (uint64_t until = net.now_ms + 500; net.now_ms < until; creep(&net)) {
+        for (uint32_t s = 0; s < SHARD_SLOTS && node_ready(net.nodes[3]); s++)
+            CHECK(node_slot_clock(net.nodes[3], s) == NULL || node_owns_slot(net.nodes[3], s));
+    }
+    CHECK(node_ready(net.nodes[3]) && node_map(net.nodes[3])->epoch == 2);
+    memset(net.cut, 0, sizeof net.cut);
+    pass(&net, 1000);
+    check_settled(&net);
+    check_keys(&net, w.metadata, "1");
     end(&net);
 }
 
@@ -613,26 +701,77 @@ static void nor_if_only_others_hear_of_it(void) {
     end(&net);
 }
 
+/* The third starts again while the first lives by a later map. Their links break as they meet: the
+ * third gets a write of that map before the map itself. */
+static struct result hold_back_for_a_map(struct net *net, const char *key) {
+    set_pair(net, 1, 2, true);
+    start(net, 2);
+    for (int steps = 0; !sees(net, 2, 0) && CHECK(steps < 1000); steps++)
+        creep(net);
+    net->cut[0][2] = true;
+    for (int steps = 0; !sees(net, 0, 2) && CHECK(steps < 1000); steps++)
+        creep(net);
+    break_links(net, 0, 2);
+    net->cut[0][2] = false;
+    net->cut[1][0] = true;
+    submit(net, 0, OP_PUT, key, "1", "");
+    for (int steps = 0; node_held_back(net->nodes[2]) == 0 && CHECK(steps < 1000); steps++)
+        creep(net);
+    net->cut[0][2] = true;
+    net->cut[1][0] = false;
+    pass(net, 10);
+    return take(net, 0);
+}
+
+/* All who know the map die: whose slots the write is of nobody can say any more. Who has seen it is
+ * not refused for ever because one holds it back. */
+static void what_is_held_back_for_a_map_that_died_is_lost(void) {
+    struct net net = begin_shards(4, 2);
+    struct key key = key_of_both(&net, 0, 2);
+    propose_shards(&net, 0, 1);
+    kill_node(&net, 2);
+    pass(&net, 2000);
+    kill_node(&net, 3);
+    struct result w = hold_back_for_a_map(&net, key.text);
+    CHECK(w.status == NODE_CREATED);
+    kill_node(&net, 0);
+    kill_node(&net, 1);
+    memset(net.cut, 0, sizeof net.cut);
+    CHECK_U64(node_map(net.nodes[2])->epoch, 1);
+    CHECK_U64(node_held_back(net.nodes[2]), 1);
+    make_ready(&net);
+    pass(&net, 2000);
+    CHECK_U64(node_held_back(net.nodes[2]), 0);
+    for (unsigned i = 0; i < net.count; i++)
+        CHECK(get(&net, i, key.text, w.metadata).status == NODE_NO_KEY);
+    end(&net);
+}
+
 int main(void) {
     RUN(all_keys_move_and_nothing_else_changes);
     RUN(a_reshard_goes_on_without_a_node_that_dies_while_it_waits);
+    RUN(a_move_waits_for_no_tick);
     RUN(what_somebody_waits_to_read_comes_before_the_rest);
     RUN(keys_are_counted_when_all_have_come);
     RUN(the_log_says_how_far_a_move_is_and_when_it_is_over);
     RUN(who_has_not_heard_of_the_map_is_waited_for_as_a_second_copy);
     RUN(a_change_of_group_waits_for_second_copies);
     RUN(residue_stays_until_two_owners_have_it);
+    RUN(residue_stays_until_it_is_on_other_disks);
     RUN(residue_stays_while_somebody_lives_by_a_smaller_map);
     RUN(base_that_was_asked_for_under_an_older_map_does_not_count);
     RUN(who_lives_by_a_smaller_map_gives_no_base);
     RUN(who_was_no_member_for_a_while_has_no_base_of_its_own);
     RUN(who_did_not_notice_that_it_was_no_member_has_none_either);
     RUN(who_restarts_does_not_begin_a_group_that_it_is_told_of);
+    RUN(who_restarts_alone_does_not_begin_a_group_of_the_past);
+    RUN(who_restarts_is_ready_when_it_knows_the_maps_of_the_past);
     RUN(what_a_former_member_has_is_not_void);
     RUN(what_another_owner_has_is_not_void);
     RUN(what_died_with_all_its_members_begins_anew_when_they_are_struck_off);
     RUN(metadata_forgets_who_wrote_for_former_groups);
     RUN(what_is_with_who_was_struck_off_and_named_again_is_not_lost);
     RUN(nor_if_only_others_hear_of_it);
+    RUN(what_is_held_back_for_a_map_that_died_is_lost);
     return kit_finish();
 }

@@ -52,6 +52,8 @@ static void describe_done(const struct feed *f, struct buffer *out) {
     put_flag(out, p->minor_0, " 1.0");
     put_flag(out, p->keep_alive, " keep");
     put_flag(out, p->expects_continue, " expect");
+    put_flag(out, p->authorization_at > 0, " auth=");
+    buffer_put(out, http_authorization(p, f->bytes.at));
     buffer_put(out, SLICE(" | "));
     CHECK(p->consumed <= f->bytes.len);
     buffer_put(out, (struct slice){f->bytes.at + p->consumed, f->bytes.len - p->consumed});
@@ -413,6 +415,25 @@ static void a_length_over_the_limit_is_refused_before_the_body_comes(void) {
     check_bad(cases, sizeof cases / sizeof *cases);
 }
 
+static void the_authorization_is_given_as_it_came(void) {
+    static const struct good cases[] = {
+        {"GET / HTTP/1.1\r\n" HOST "Authorization: Bearer abc\r\n\r\n", "GET / HTTP/1.1",
+         "GET / [] keep auth=Bearer abc"},
+        {"PUT / HTTP/1.1\r\naUTHORIZATION:  x \t\r\n" HOST "Content-Length: 2\r\n\r\nhi", "G",
+         "PUT / [hi] keep auth=x"},
+        {"GET / HTTP/1.1\r\n" HOST "Authorization:\r\n\r\n", "", "GET / [] keep auth="},
+        {"PUT / HTTP/1.1\r\n" HOST "Authorization: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+         "2\r\nhi\r\n0\r\nAuthorization: trailer\r\n\r\n",
+         "", "PUT / [hi] keep auth=b"},
+    };
+    static const struct seen bad[] = {
+        {"GET / HTTP/1.1\r\n" HOST "Authorization: a\r\nAuthorization: a\r\n",
+         "400 Two Authorization headers"},
+    };
+    check_good(cases, sizeof cases / sizeof *cases);
+    check_bad(bad, 1);
+}
+
 /* ---- Limits ---- */
 
 /* A head of exactly `bytes` with the given headers, whose last header is filled up. */
@@ -748,6 +769,7 @@ int main(void) {
     RUN(malformed_chunks_are_refused);
     RUN(a_request_that_is_not_complete_asks_for_more);
     RUN(leave_to_send_a_body_is_wanted_while_it_is_due);
+    RUN(the_authorization_is_given_as_it_came);
     RUN(a_length_over_the_limit_is_refused_before_the_body_comes);
     RUN(a_head_may_be_16_kib_and_no_more);
     RUN(a_line_without_end_is_refused_at_the_limit);

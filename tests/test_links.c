@@ -112,6 +112,7 @@ static void order_close(struct node *n, struct told *t) {
 struct side {
     struct node node;
     struct links *links;
+    const struct gate *gate;
     struct address address;
 };
 
@@ -130,7 +131,10 @@ static struct address address_at(uint32_t host, uint16_t port) {
 static void side_open(struct side *s, uint32_t host) {
     s->node = (struct node){.frame_bytes = 1};
     s->address = address_at(host, 20000);
-    struct links_config config = {s->address.ipv4, 20000 + PORT_OFFSET, PORT_OFFSET};
+    struct links_config config = {.bind_ipv4 = s->address.ipv4,
+                                  .port = 20000 + PORT_OFFSET,
+                                  .peer_port_offset = PORT_OFFSET,
+                                  .gate = s->gate};
     s->links = links_create(reactor, &s->node, &config);
     if (s->links == NULL) {
         perror("test_links: cannot listen on loopback");
@@ -242,7 +246,8 @@ static void a_dial_connects_and_both_sides_may_speak(void) {
 static void a_name_is_looked_up_and_dialled(void) {
     open_both();
     struct side local = {.node.frame_bytes = 1};
-    struct links_config config = {0x7f000001, 0, PORT_OFFSET};
+    struct links_config config = {
+        .bind_ipv4 = 0x7f000001, .port = 0, .peer_port_offset = PORT_OFFSET};
     for (config.port = 21000; local.links == NULL && config.port < 21100; config.port++)
         local.links = links_create(reactor, &local.node, &config);
     char text[32];
@@ -363,9 +368,50 @@ static void many_bytes_arrive_in_order_whatever_the_frames(void) {
     buffer_free(&sent);
 }
 
+/* Where a log is kept: a round of it is under way for what was appended before. */
+static void nothing_leaves_before_what_it_tells_of_is_safe(void) {
+    struct gate gate = {0};
+    a.gate = &gate;
+    open_both();
+    if (connect_both()) {
+        gate.appended = gate.flying = 10;
+        buffer_put(&dialled->out, SLICE("first "));
+        run_ms(NULL, 10);
+        gate.appended = 20;
+        buffer_put(&dialled->out, SLICE("second "));
+        run_ms(NULL, 10);
+        CHECK_TEXT(buffer_slice(&answering()->got), "");
+        CHECK(!links_all_sent(a.links));
+
+        gate.safe = 10; /* that round has ended, and the next begins */
+        gate.flying = 20;
+        buffer_put(&dialled->out, SLICE("with it "));
+        bytes_due = 6;
+        CHECK(await(all_arrived));
+        CHECK_TEXT(buffer_slice(&answering()->got), "first ");
+        gate.appended = 30;
+        buffer_put(&dialled->out, SLICE("third"));
+        run_ms(NULL, 10);
+        CHECK_TEXT(buffer_slice(&answering()->got), "first ");
+        gate.safe = 20;
+        gate.flying = 30;
+        bytes_due = 21;
+        CHECK(await(all_arrived));
+        CHECK_TEXT(buffer_slice(&answering()->got), "first second with it ");
+        gate.safe = 30;
+        bytes_due = 26;
+        CHECK(await(all_arrived));
+        CHECK_TEXT(buffer_slice(&answering()->got), "first second with it third");
+        CHECK(links_all_sent(a.links));
+    }
+    close_both();
+    a.gate = NULL;
+}
+
 static void a_second_listener_on_the_port_is_an_error(void) {
     open_both();
-    struct links_config config = {b.address.ipv4, 20000 + PORT_OFFSET, PORT_OFFSET};
+    struct links_config config = {
+        .bind_ipv4 = b.address.ipv4, .port = 20000 + PORT_OFFSET, .peer_port_offset = PORT_OFFSET};
     CHECK(links_create(reactor, &a.node, &config) == NULL);
     CHECK(errno == EADDRINUSE);
     close_both();
@@ -382,6 +428,7 @@ int main(void) {
     RUN(a_link_whose_other_side_is_gone_is_closed_once);
     RUN(sending_to_a_side_that_is_gone_closes_the_link);
     RUN(many_bytes_arrive_in_order_whatever_the_frames);
+    RUN(nothing_leaves_before_what_it_tells_of_is_safe);
     RUN(a_second_listener_on_the_port_is_an_error);
     return kit_finish();
 }

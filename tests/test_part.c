@@ -55,7 +55,7 @@ static void check_dots(const struct parts *ps, const struct naive *naive, uint32
 }
 
 static void check_same(const struct parts *ps, const struct naive *naive) {
-    uint64_t least[ACTORS];
+    uint64_t least[ACTORS], most[ACTORS] = {0};
     bool all[ACTORS] = {true, true, true, true};
     memset(least, 0xff, sizeof least);
     for (uint32_t s = 0; s < SHARD_SLOTS; s++) {
@@ -67,12 +67,17 @@ static void check_same(const struct parts *ps, const struct naive *naive) {
             CHECK_U64(vclock_get(clock, a), naive->clock[s][a]);
             bool counts = slots_has(slots_of(a), s) && naive->clock[s][a] < least[a];
             if (counts) least[a] = naive->clock[s][a];
+            counts = slots_has(slots_of(a), s) && naive->clock[s][a] > most[a];
+            if (counts) most[a] = naive->clock[s][a];
         }
         for (uint32_t g = 0; clock != NULL && g < GROUPS; g++)
             CHECK(base_has(parts_base(ps, s), g + 1) == naive->base[s][g]);
     }
     for (uint32_t a = 0; a < ACTORS; a++) {
         CHECK_U64(parts_least(ps, slots_of(a), a), all[a] ? least[a] : 0);
+        struct part_range range = parts_range(ps, slots_of(a), a);
+        CHECK_U64(range.least, least[a] == UINT64_MAX ? 0 : least[a]);
+        CHECK_U64(range.most, most[a]);
         check_dots(ps, naive, a, all[a] ? least[a] : 0);
     }
 }

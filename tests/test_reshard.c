@@ -23,12 +23,21 @@ static struct map *first_map(uint32_t nodes, uint32_t shards) {
     return map_create_first(view, nodes, shards, true);
 }
 
+/* Of the process that lives at a node. */
+static uint64_t boot_of(uint32_t node) {
+    return 1000 + node;
+}
+
 static struct map *reshard_by(const struct map *from, const uint32_t *live, uint32_t live_count,
                               uint32_t shards, uint64_t nonce) {
     struct address nodes[NODES_MAX], by = node_address(live[0]);
-    for (uint32_t i = 0; i < live_count; i++)
+    uint64_t boots[NODES_MAX];
+    for (uint32_t i = 0; i < live_count; i++) {
         nodes[i] = node_address(live[i]);
+        boots[i] = boot_of(live[i]);
+    }
     struct map_plan plan = {.live = nodes,
+                            .boots = boots,
                             .live_count = live_count,
                             .shard_count = shards,
                             .proposer = &by,
@@ -174,8 +183,12 @@ static void the_largest_map_is_dealt_too(void) {
     struct address *view = bytes_alloc(SHARD_NODES_MAX * sizeof *view);
     for (uint32_t i = 0; i < SHARD_NODES_MAX; i++)
         view[i] = node_address(i);
+    uint64_t boots[SHARD_NODES_MAX / 2];
+    for (uint32_t i = 0; i < SHARD_NODES_MAX / 2; i++)
+        boots[i] = boot_of(i);
     struct map *m = map_create_first(view, SHARD_NODES_MAX / 2, 1, false);
     struct map_plan plan = {.live = view + SHARD_NODES_MAX / 2,
+                            .boots = boots,
                             .live_count = SHARD_NODES_MAX / 2,
                             .shard_count = SHARD_COUNT_MAX,
                             .proposer = view};
@@ -394,6 +407,17 @@ static uint32_t random_shards(struct kit_random *random, uint32_t from, uint32_t
     return jumps ? 1 + (uint32_t)kit_below(random, shards_max) : near;
 }
 
+/* A newborn group begins at its members' present processes, and nowhere else. */
+static void check_founders(const struct map *m) {
+    for (uint32_t i = 0; i < NODES_MAX; i++) {
+        struct address node = node_address(i);
+        uint32_t shard = map_shard_of_node(m, &node);
+        bool begins = shard != SHARD_NONE && m->newborn[shard];
+        CHECK(map_founds(m, &node, boot_of(i)) == begins);
+        CHECK(!map_founds(m, &node, boot_of(i) + 1) && !map_founds(m, &node, 0));
+    }
+}
+
 /* A random reshard of `from`, checked. */
 static struct map *check_reshard(const struct map *from, struct kit_random *random) {
     struct live live = random_live(random);
@@ -411,6 +435,7 @@ static struct map *check_reshard(const struct map *from, struct kit_random *rand
     check_slots_dealt(from, m);
     check_nodes_dealt(from, live.has, m);
     check_groups(from, m);
+    check_founders(m);
     check_bytes(m);
     map_free(same);
     return m;

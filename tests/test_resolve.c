@@ -267,7 +267,16 @@ static void a_resolver_can_be_freed_while_all_its_threads_hang(void) {
     usleep(50000); /* the threads free the rest */
 }
 
+/* How the machine's getaddrinfo() is told so; the container tests measure what comes of it. */
+static void a_silent_name_server_is_asked_again_after_a_second_unless_told_otherwise(void) {
+    CHECK_TEXT(slice_of(getenv("RES_OPTIONS")), "timeout:1");
+    setenv("RES_OPTIONS", "timeout:9", true);
+    resolver_free(resolver_create(reactor));
+    CHECK_TEXT(slice_of(getenv("RES_OPTIONS")), "timeout:9");
+}
+
 int main(void) {
+    unsetenv("RES_OPTIONS");
     reactor = reactor_create();
     resolver = resolver_create(reactor);
     RUN(localhost_is_found);
@@ -283,6 +292,7 @@ int main(void) {
     RUN(an_answer_that_comes_late_serves_who_asks_then);
     RUN(a_resolver_can_be_freed_while_a_name_is_looked_up);
     RUN(a_resolver_can_be_freed_while_all_its_threads_hang);
+    RUN(a_silent_name_server_is_asked_again_after_a_second_unless_told_otherwise);
     resolver_free(resolver);
     reactor_free(reactor);
     return kit_finish();

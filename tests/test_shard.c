@@ -312,6 +312,7 @@ static void check_as_it_went(const struct map *m) {
         for (uint32_t i = 0; i < m->node_count; i++) {
             CHECK(address_compare(&m->nodes[i], &copy->nodes[i]) == 0);
             CHECK_U64(copy->shard_of_node[i], m->shard_of_node[i]);
+            CHECK_U64(copy->founder[i], m->founder[i]);
         }
     }
     map_free(copy);
@@ -328,6 +329,8 @@ static void a_map_comes_back_from_its_bytes_as_it_went(void) {
     struct map *most = first_map(SHARD_COUNT_MAX * 2, SHARD_COUNT_MAX);
     most->shard_of_node[3] = SHARD_NONE; /* a standby node, as later maps have them */
     most->epoch = 2;
+    for (uint32_t i = 0; i < most->node_count; i++)
+        most->founder[i] = i == 3 ? 0 : i + 1;
     struct map *named = through_bytes(most);
     if (CHECK(named != NULL)) {
         check_as_it_went(named);
@@ -446,6 +449,9 @@ static void shards_out_of_range_are_refused(void) {
 static void a_group_that_is_neither_newborn_nor_not_is_refused(void) {
     struct map *maps[MAPS];
     make_maps(maps);
+    for (uint32_t i = 0; i < maps[8]->node_count; i++)
+        maps[8]->founder[i] = 7;
+    maps[8]->newborn[0] = true;
     struct buffer bytes = {0};
     map_encode(&bytes, maps[8]);
     size_t at = 1 + 4 + 4 + 2 + sizeof "c:1" - 1 + 8 + 1 + 8;
@@ -453,13 +459,31 @@ static void a_group_that_is_neither_newborn_nor_not_is_refused(void) {
         kit_note("%d", newborn);
         bytes.at[at] = (char)newborn;
         struct map *m = map_decode(buffer_slice(&bytes));
-        CHECK((m != NULL) == (newborn <= 1));
-        if (m == NULL) continue;
-        CHECK(m->newborn[0] == (newborn == 1));
-        CHECK((m->id == maps[8]->id) == (newborn == 0));
-        map_free(m);
+        CHECK((m != NULL) == (newborn == 1)); /* 0: and then it has no founders */
+        if (m != NULL) map_free(m);
     }
     buffer_free(&bytes);
+    free_maps(maps);
+}
+
+/* Each member, of a group that begins, and nobody else. */
+static void a_newborn_group_names_its_founders(void) {
+    struct map *maps[MAPS];
+    make_maps(maps);
+    struct map *m = maps[10];
+    CHECK(m->shard_count == 3 && m->node_count == 3);
+    m->newborn[m->shard_of_node[1]] = true;
+    CHECK(through_bytes(m) == NULL);
+    m->founder[1] = 7;
+    struct map *copy = through_bytes(m);
+    if (CHECK(copy != NULL)) {
+        check_as_it_went(copy); /* by its new name */
+        map_free(copy);
+    }
+    CHECK(map_founds(m, &m->nodes[1], 7) && !map_founds(m, &m->nodes[1], 8));
+    CHECK(!map_founds(m, &m->nodes[0], 7) && !map_founds(m, &m->nodes[0], 0));
+    m->founder[0] = 7;
+    CHECK(through_bytes(m) == NULL);
     free_maps(maps);
 }
 
@@ -539,6 +563,7 @@ int main(void) {
     RUN(first_maps_that_nobody_would_compute_are_refused);
     RUN(shards_out_of_range_are_refused);
     RUN(a_group_that_is_neither_newborn_nor_not_is_refused);
+    RUN(a_newborn_group_names_its_founders);
     RUN(a_map_of_more_nodes_than_a_view_can_have_is_refused);
     RUN(shard_ids_go_there_and_back);
     RUN(other_texts_are_no_shard);

@@ -305,6 +305,27 @@ static void the_books_return_when_values_do(void) {
     store_free(s);
 }
 
+static void a_dropped_slot_is_empty_at_once_and_its_memory_goes_in_steps(void) {
+    struct store *s = store_create(&SEED);
+    uint64_t empty = store_bytes(s);
+    put_numbered(s, 20000, 20);
+    uint64_t full = store_bytes(s);
+    for (uint32_t slot = 0; slot < SHARD_SLOTS; slot++)
+        store_drop_slot(s, slot);
+    CHECK_U64(store_live(s), 0);
+    CHECK_U64(store_slot_live(s, shard_slot(SLICE("0000000007"))), 0);
+    CHECK_U64(store_bytes(s), full);
+    store_sweep(s, 10000);
+    CHECK(store_bytes(s) < empty + (full - empty) * 6 / 10);
+    CHECK(store_bytes(s) > empty + (full - empty) * 4 / 10);
+    put_numbered(s, 1, 20);
+    store_sweep(s, 20000);
+    CHECK_U64(store_live(s), 1);
+    CHECK(store_bytes(s) < empty + 1000);
+    store_drop_slot(s, shard_slot(SLICE("0000000000")));
+    store_free(s);
+}
+
 static void a_key_costs_at_most_64_bytes_beside_its_content(void) {
     enum { KEYS = 100000, CONTENT = 10 + 23 };
     struct store *s = store_create(&SEED);
@@ -346,6 +367,7 @@ int main(void) {
     RUN(random_operations_agree_with_the_model_in_all_slots);
     RUN(all_keys_are_found_at_every_number_of_buckets);
     RUN(the_books_return_when_values_do);
+    RUN(a_dropped_slot_is_empty_at_once_and_its_memory_goes_in_steps);
     RUN(a_key_costs_at_most_64_bytes_beside_its_content);
     RUN(growth_is_announced_as_it_happens);
     return kit_finish();

@@ -136,6 +136,36 @@ static void check_refused(struct slice body, struct kit_random *r) {
     if (CHECK(wire_read_refused(body, &reason))) CHECK_SLICE(reason, want);
 }
 
+static struct wire_proof draw_proof(struct kit_random *r) {
+    struct wire_proof m;
+    for (size_t i = 0; i < sizeof m.nonce.bytes; i++)
+        m.nonce.bytes[i] = (uint8_t)kit_next(r);
+    for (size_t i = 0; i < sizeof m.code; i++)
+        m.code[i] = (uint8_t)kit_next(r);
+    return m;
+}
+
+static void put_challenge(struct buffer *out, struct kit_random *r) {
+    struct wire_proof m = draw_proof(r);
+    wire_put_challenge(out, &m.nonce);
+}
+
+static void check_challenge(struct slice body, struct kit_random *r) {
+    struct wire_proof want = draw_proof(r);
+    struct wire_nonce got;
+    if (CHECK(wire_read_challenge(body, &got))) CHECK(memcmp(&got, &want.nonce, sizeof got) == 0);
+}
+
+static void put_proof(struct buffer *out, struct kit_random *r) {
+    struct wire_proof m = draw_proof(r);
+    wire_put_proof(out, &m);
+}
+
+static void check_proof(struct slice body, struct kit_random *r) {
+    struct wire_proof got, want = draw_proof(r);
+    if (CHECK(wire_read_proof(body, &got))) CHECK(memcmp(&got, &want, sizeof got) == 0);
+}
+
 static void draw_slots(uint8_t out[WIRE_SLOTS_BYTES], struct kit_random *r) {
     for (size_t i = 0; i < WIRE_SLOTS_BYTES; i++)
         out[i] = (uint8_t)kit_next(r);
@@ -486,6 +516,8 @@ static const struct message {
     [WIRE_GOODBYE] = {put_goodbye, check_goodbye},
     [WIRE_OP] = {put_op, check_op},
     [WIRE_ANSWER] = {put_answer, check_answer},
+    [WIRE_CHALLENGE] = {put_challenge, check_challenge},
+    [WIRE_PROOF] = {put_proof, check_proof},
 };
 
 /* Whether the body is one of its type. */
@@ -501,6 +533,7 @@ static bool reads(enum wire_type type, struct slice body) {
         struct wire_slot slot;
         struct wire_op op;
         struct wire_answer answer;
+        struct wire_proof proof;
         uint64_t number;
         uint16_t slot_number;
     } m;
@@ -519,6 +552,8 @@ static bool reads(enum wire_type type, struct slice body) {
     case WIRE_SLOT_END: return wire_read_slot_end(body, &m.slot_number);
     case WIRE_OP: return wire_read_op(body, &m.op);
     case WIRE_ANSWER: return wire_read_answer(body, &m.answer);
+    case WIRE_CHALLENGE: return wire_read_challenge(body, &m.proof.nonce);
+    case WIRE_PROOF: return wire_read_proof(body, &m.proof);
     default: return true; /* MAP: shard.h reads it; GOODBYE: wire_cut() sees that it is empty */
     }
 }
@@ -866,7 +901,7 @@ static void unknown_flags_are_refused(void) {
                           out.len - write_at - WIRE_HEAD_BYTES};
     for (unsigned flags = 0; flags < 256; flags++) {
         kit_note("flags %u", flags);
-        CHECK(reads_with(WIRE_ROW, row, 0, 1, flags) == (flags <= 7));
+        CHECK(reads_with(WIRE_ROW, row, 0, 1, flags) == (flags <= 15));
         CHECK(reads_with(WIRE_ROW, row, 7 + 8, 1, flags) == (flags <= 3));
         CHECK(reads_with(WIRE_WRITE, write, 24, 1, flags) == (flags <= 1));
     }
@@ -954,9 +989,27 @@ static void an_answer_has_what_its_status_allows(void) {
         kit_note("status %u", status);
         CHECK(reads_answer_of(status, 0, 0, 0) == (status < NODE_STATUSES));
         CHECK(reads_answer_of(status, 0, 0, 1) == (status == NODE_FOUND));
-        CHECK(reads_answer_of(status, 0, 1, 0) == (status == NODE_NOT_YET));
+        bool tells_why = status == NODE_NOT_YET || status == NODE_DISK_TROUBLE;
+        CHECK(reads_answer_of(status, 0, 1, 0) == tells_why);
         CHECK(reads_answer_of(0, status, 0, 0) == (status < SHARD_COUNT_MAX));
     }
+}
+
+/* It becomes part of a JSON text. */
+static void a_reason_is_short_and_plain(void) {
+    for (unsigned c = 0; c < 256; c++) {
+        struct buffer out = {0};
+        struct wire_answer answer = {.status = NODE_DISK_TROUBLE};
+        char byte = (char)c;
+        answer.missing = (struct slice){&byte, 1};
+        wire_put_answer(&out, &answer);
+        struct slice body = {out.at + WIRE_HEAD_BYTES, out.len - WIRE_HEAD_BYTES};
+        kit_note("byte %u", c);
+        CHECK(wire_read_answer(body, &answer) == (c >= ' ' && c <= '~' && c != '"' && c != '\\'));
+        buffer_free(&out);
+    }
+    CHECK(reads_answer_of(NODE_DISK_TROUBLE, 0, WIRE_REASON_MAX, 0));
+    CHECK(!reads_answer_of(NODE_DISK_TROUBLE, 0, WIRE_REASON_MAX + 1, 0));
 }
 
 static void the_largest_operation_and_answer_fit_a_frame(void) {
@@ -1177,6 +1230,7 @@ int main(void) {
     RUN(a_tombstone_has_no_value);
     RUN(an_operation_has_what_its_kind_needs);
     RUN(an_answer_has_what_its_status_allows);
+    RUN(a_reason_is_short_and_plain);
     RUN(the_largest_operation_and_answer_fit_a_frame);
     RUN(there_are_1024_slots);
     RUN(a_hello_of_another_version_is_read_and_of_another_protocol_not);

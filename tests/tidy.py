@@ -39,7 +39,7 @@ def makefile_list(variable):
 
 
 CORE = makefile_list("CORE")
-HEADERS_ALONE = ["hlc", "op", "version"]  # of the core, too: there is nothing to compile
+HEADERS_ALONE = ["durable", "hlc", "op", "version"]  # of the core, too: there is nothing to compile
 
 
 def code_of(text):
@@ -154,10 +154,11 @@ def todos():
 def names_in_docs():
     """`file.c`, `function()` and `CONSTANT_NAMES` in the docs must exist."""
     source = "\n".join(p.read_text() for p in C_FILES + [ROOT / "Makefile"] +
-                       sorted(ROOT.glob("tests/**/*.py")) + sorted(ROOT.glob("bench/*.py")))
+                       sorted(ROOT.glob("tests/**/*.py")) + sorted(ROOT.glob("bench/*.py")) +
+                       sorted(ROOT.glob("lab/*.py")) + sorted(ROOT.glob("*.py")))
     for path in DOCS:
         for quoted in re.findall(r"`([^`\n]+)`", path.read_text()):
-            if re.fullmatch(r"[\w/.-]+\.(c|h|py)|(tests|bench|docs)/[\w/.-]*", quoted):
+            if re.fullmatch(r"[\w/.-]+\.(c|h|py)|(tests|bench|docs|lab)/[\w/.-]*", quoted):
                 if not (ROOT / quoted).exists():
                     yield f"{name(path)}: there is no file {quoted}"
             elif re.fullmatch(r"\w+\(\)|[A-Z][A-Z0-9]*(_[A-Z0-9]+)+", quoted):

@@ -6,6 +6,7 @@ exact framing, Content-Type, Retry-After on a 503, Allow on a 405.
 Environment of the suite:
   KVS_BINARY  the binary under test, default build/asan/kvs
   KVS_SEED    seed of the random splits and mutations; run.py prints the one it used
+  KVS_FSYNC   always, everysec or never: every node of the suite keeps a log, in a directory of its own
   KVS_LONG=1  the leak test makes 1,000,000 requests in place of 20,000
 """
 
@@ -27,11 +28,9 @@ from urllib.parse import quote
 
 BINARY = os.environ.get(
     "KVS_BINARY", str(pathlib.Path(__file__).resolve().parents[2] / "build" / "asan" / "kvs"))
+FSYNC = os.environ.get("KVS_FSYNC")
 SEED = os.environ.get("KVS_SEED") or str(random.SystemRandom().randrange(10**9))
 LONG = os.environ.get("KVS_LONG") == "1"
-
-# What the binary cannot do yet; its tests are skipped. test_startup.NotYet fails when that has become wrong.
-LOG_EXISTS = False  # DATA_DIR
 
 START_S_MAX = 10
 STOP_S_MAX = 2  # the contract: SIGTERM ends the process with code 0 within this time
@@ -163,13 +162,16 @@ class EndOfStream(AssertionError):
 class Raw:
     """A socket that sends any bytes and reads exactly framed answers."""
 
-    def __init__(self, address, timeout_s=ANSWER_S_MAX, receive_bytes=None):
+    def __init__(self, address, timeout_s=ANSWER_S_MAX, receive_bytes=None, context=None):
+        """`context`: of ssl, to speak TLS."""
         self.socket = socket.socket()
         if receive_bytes is not None:  # must be set before connect to limit the window
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(timeout_s)
         try:
             self.socket.connect(split_address(address))
+            if context is not None:
+                self.socket = context.wrap_socket(self.socket, server_hostname=split_address(address)[0])
         except OSError:
             self.socket.close()
             raise
@@ -291,9 +293,10 @@ class Raw:
 class Client:
     """One keep-alive connection, opened when first needed and again after the node has closed it with notice."""
 
-    def __init__(self, address, timeout_s=ANSWER_S_MAX):
+    def __init__(self, address, timeout_s=ANSWER_S_MAX, context=None):
         self.address = address
         self.timeout_s = timeout_s
+        self.context = context
         self.raw = None
 
     def __enter__(self):
@@ -307,7 +310,7 @@ class Client:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
         if self.raw is None:
-            self.raw = Raw(self.address, self.timeout_s)
+            self.raw = Raw(self.address, self.timeout_s, context=self.context)
         try:
             self.raw.send(build_request(method, path, body, headers, host=self.address))
             answer = self.raw.read_answer(method)
@@ -355,8 +358,20 @@ def node_environment(given):
         "ASAN_OPTIONS": "quarantine_size_mb=4:" + os.environ.get("ASAN_OPTIONS", ""),
         "UBSAN_OPTIONS": "print_stacktrace=1:" + os.environ.get("UBSAN_OPTIONS", ""),
     }
+    if FSYNC and "DATA_DIR" not in given:
+        environment.update(DATA_DIR=fresh_data_dir(), FSYNC=FSYNC)
     environment.update(given)
     return environment
+
+
+def fresh_data_dir():
+    """Removed when this process ends."""
+    if not _directories:
+        _directories.append(tempfile.TemporaryDirectory(prefix="kvs-data-"))
+    return tempfile.mkdtemp(dir=_directories[0].name)
+
+
+_directories = []
 
 
 def run_to_exit(environment, arguments=(), timeout_s=5):
@@ -379,6 +394,7 @@ class Node:
         self.environment.update(environment or {})
         self.open_files_max = open_files_max
         self.command = [BINARY]
+        self.context = None  # of ssl, where it speaks TLS
         self.process = None
         self.log = None
         self.started_at = None
@@ -422,7 +438,7 @@ class Node:
         while True:
             answer = None
             try:
-                with Client(self.reach, timeout_s=2) as client:
+                with self.client(timeout_s=2) as client:
                     answer = client.request("GET", "/health")
                     if answer.status == 200 and (answer.json.get("ready") is True or not ready):
                         return answer
@@ -441,10 +457,10 @@ class Node:
         return time.monotonic() - self.started_at
 
     def client(self, timeout_s=ANSWER_S_MAX):
-        return Client(self.reach, timeout_s)
+        return Client(self.reach, timeout_s, self.context)
 
     def raw(self, **options):
-        return Raw(self.reach, **options)
+        return Raw(self.reach, context=self.context, **options)
 
     def stderr(self):
         # pread leaves the file offset alone, which the node shares with us.

@@ -1,12 +1,18 @@
 """DATA_DIR: what was answered is there again after a restart, and metadata from before it is honoured."""
 
+import json
+import pathlib
+import shutil
+import subprocess
 import tempfile
 import unittest
 
-from harness import LOG_EXISTS, Client, Node, fresh_address
+import harness
+from harness import LONG, Client, Node, fresh_address
+
+STEP = 1 if LONG else 29  # bytes from one damage to the next; the unit tests try every one
 
 
-@unittest.skipUnless(LOG_EXISTS, "there is no log yet")
 class DataDir(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -51,6 +57,58 @@ class DataDir(unittest.TestCase):
             node.kill()
         with self.node(), Client(self.address) as client:
             self.assertEqual(client.get("k", metadata).json["value"], 3)
+
+
+class Damage(unittest.TestCase):
+    """A small log, cut or with a byte flipped: what is read is a front part of what was written, or it is refused."""
+
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(directory.cleanup)
+        cls.base = pathlib.Path(directory.name)
+        cls.written = [f"key-{i}" for i in range(8)]
+        node = Node({"DATA_DIR": str(cls.base / "good")}, address=fresh_address()).start()
+        cls.addClassCleanup(node.kill)
+        with Client(node.address) as client:
+            for i, key in enumerate(cls.written):
+                assert client.put(key, i).status == 201
+        node.kill()
+        cls.log = (cls.base / "good" / "log-000001").read_bytes()
+
+    def dump(self, content):
+        damaged = self.base / "damaged"
+        shutil.copytree(self.base / "good", damaged)
+        try:
+            (damaged / "log-000001").write_bytes(content)
+            return subprocess.run([harness.BINARY, "--dump", str(damaged)], env=harness.node_environment({"DATA_DIR": ""}),
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20)
+        finally:
+            shutil.rmtree(damaged)
+
+    def expect_front_or_refused(self, content):
+        result = self.dump(content)
+        if result.returncode == 0:
+            pairs = {line["key"]: line["value"] for line in map(json.loads, result.stdout.splitlines())}
+            self.assertEqual(pairs, {key: i for i, key in enumerate(self.written[:len(pairs)])})
+            return len(pairs)
+        self.assertEqual((result.returncode, result.stdout), (1, b""), result.stderr)
+        self.assertRegex(result.stderr.decode(), r"\Akvs: .*log-000001: at byte \d+: .*\n\Z")
+        return None
+
+    def test_cut_at_any_byte(self):
+        fronts = {self.expect_front_or_refused(self.log[:i]) for i in range(0, len(self.log) + 1, STEP)}
+        self.assertIn(None, fronts)
+        self.assertGreaterEqual(len(fronts), 5)
+        self.assertEqual(self.expect_front_or_refused(self.log), len(self.written))
+
+    def test_any_byte_flipped(self):
+        fronts = set()
+        for i in range(0, len(self.log), STEP):
+            content = bytearray(self.log)
+            content[i] ^= 1 << i % 8
+            fronts.add(self.expect_front_or_refused(bytes(content)))
+        self.assertLessEqual(fronts, {None, len(self.written) - 1, len(self.written)})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """/health, /health/ready and /metrics."""
 
 import re
+import signal
+import socket
+import threading
+import time
 import unittest
 
-from harness import NodeCase
+from harness import Node, NodeCase, fresh_address, run_to_exit, split_address
 
 SAMPLE = re.compile(r"([a-zA-Z_:][a-zA-Z0-9_:]*)"  # name
                     r"(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*=\"(?:[^\"\\\n]|\\[\\n\"])*\",?)*)\})?"  # labels
@@ -55,6 +59,67 @@ class Health(NodeCase):
     def test_a_query_string_changes_nothing(self):
         for path in ("/health?x=1", "/health/ready?", "/view?a", "/shard/ids?b=c", "/metrics?"):
             self.expect(self.client.request("GET", path), 200)
+
+
+class HealthOption(NodeCase):
+    """`kvs --health`: a client in the binary, for containers that have no other."""
+
+    def check(self, address, **more):
+        start = time.monotonic()
+        code, out, err = run_to_exit({"SOCKET_ADDRESS": address, **more}, ["--health"])
+        self.assertEqual(out, "")
+        self.assertLess(time.monotonic() - start, 2.5)
+        return code, err
+
+    def serve(self, answer):
+        """Somebody who takes one request and sends this; the address."""
+        address = fresh_address()
+        listener = socket.create_server(split_address(address))
+        self.addCleanup(listener.close)
+
+        def run():
+            with listener.accept()[0] as caller:
+                caller.recv(4096)
+                caller.sendall(answer)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, 5)
+        return address
+
+    def test_a_running_node_gives_0_and_no_word(self):
+        self.assertEqual(self.check(self.node.address), (0, ""))
+
+    def test_where_nobody_listens_gives_1(self):
+        code, err = self.check(fresh_address())
+        self.assertEqual((code, err), (1, "kvs: unhealthy: nobody listens\n"))
+
+    def test_a_frozen_node_gives_1_within_its_second(self):
+        self.node.process.send_signal(signal.SIGSTOP)
+        try:
+            code, err = self.check(self.node.address)
+        finally:
+            self.node.process.send_signal(signal.SIGCONT)
+        self.assertEqual((code, err), (1, "kvs: unhealthy: it does not answer\n"))
+
+    def test_any_other_answer_gives_1(self):
+        for answer in (b"", b"HTTP/1.1 20", b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"SSH-2.0-Other\r\n"):
+            with self.subTest(answer=answer):
+                self.assertEqual(self.check(self.serve(answer))[0], 1)
+        self.assertEqual(self.check(self.serve(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000)), (0, ""))
+
+    def test_it_asks_where_the_node_listens_and_not_the_name_that_others_know(self):
+        host, port = split_address(self.node.address)
+        self.assertEqual(self.check(f"no-such-name.invalid:{port}", BIND_ADDRESS=host), (0, ""))
+
+    def test_it_needs_no_token(self):
+        with Node({"AUTH_TOKEN": "opensesame-opensesame"}) as node:
+            self.assertEqual(self.check(node.address), (0, ""))
+
+    def test_nonsense_in_the_settings_gives_1(self):
+        code, err = self.check("nowhere")
+        self.assertEqual(code, 1)
+        self.assertIn("SOCKET_ADDRESS=nowhere", err)
 
 
 class Metrics(NodeCase):

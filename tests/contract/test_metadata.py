@@ -5,7 +5,7 @@ import threading
 import time
 import unittest
 
-from harness import ABSENT, EMPTY_METADATA, NodeCase, Client, build_request, encode_body, key_path
+from harness import ABSENT, EMPTY_METADATA, Node, NodeCase, Client, build_request, encode_body, key_path
 
 UNMET = "Causal dependencies not satisfied; try again later"
 
@@ -13,6 +13,19 @@ UNMET = "Causal dependencies not satisfied; try again later"
 def hybrid_time(seconds_ahead):
     """The hybrid clock: milliseconds of wall clock, then 16 bits of counter."""
     return f"{int((time.time() + seconds_ahead) * 1000) << 16:016x}"
+
+
+class Skewed(unittest.TestCase):
+    """CLOCK_SKEW_MS moves the clock that stamps writes, and no other."""
+
+    def time_of_a_write(self, skew):
+        with Node({"CLOCK_SKEW_MS": skew}) as node, node.client() as client:
+            return int(client.put("k", 1).metadata["time"], 16) >> 16
+
+    def test_the_stamps_of_a_node_are_wrong_by_its_skew(self):
+        for skew_ms in (0, 10000, -3600000):
+            now_ms = int(time.time() * 1000)
+            self.assertLess(abs(self.time_of_a_write(str(skew_ms)) - skew_ms - now_ms), 3000, skew_ms)
 
 
 class Carrying(NodeCase):

@@ -1,13 +1,14 @@
 """What the environment and the command line do: every row of the table in the contract that one node can show."""
 
+import pathlib
+import shutil
 import socket
 import subprocess
-import tempfile
 import time
 import unittest
 
 import harness
-from harness import ABSENT, LOG_EXISTS, Client, Node, fresh_address, fresh_network, run_to_exit, split_address
+from harness import ABSENT, Client, Node, fresh_address, fresh_network, run_to_exit, split_address
 
 
 def can_connect(host, port):
@@ -187,6 +188,26 @@ class Nonsense(unittest.TestCase):
             self.expect_refused("BIND_ADDRESS", BIND_ADDRESS=text)
 
 
+    def test_settings_of_tls_that_do_not_go_together(self):
+        self.expect_refused("TLS_KEY is needed", TLS_CERT="/c")
+        self.expect_refused("TLS_CERT is needed", TLS_KEY="/k")
+        self.expect_refused("TLS_CERT and TLS_KEY are needed", TLS_CA="/a")
+
+    def test_a_build_without_tls_says_so_and_does_not_start(self):
+        code, _, err = run_to_exit({"SOCKET_ADDRESS": fresh_address(), "TLS_CERT": "/c", "TLS_KEY": "/k"})
+        self.assertEqual(code, 1)
+        self.assertIn("this build has no TLS; build it with: make TLS=1", err)
+
+    def test_the_plain_build_stands_on_libc_alone(self):
+        release = pathlib.Path(harness.BINARY).resolve().parents[1] / "release" / "kvs"
+        if not (shutil.which("ldd") and release.exists()):
+            self.skipTest("no ldd, or no release build here")
+        names = subprocess.run(["ldd", release], capture_output=True, text=True, check=True).stdout.split("\n")
+        names = {line.split()[0].rpartition("/")[2].partition(".so")[0] for line in names if line.strip()}
+        self.assertLessEqual(names - {"linux-vdso", "linux-gate"}, {"libc", "libpthread"} | {
+            name for name in names if name.startswith("ld-")})
+
+
 class CommandLine(unittest.TestCase):
     def test_version_prints_one_line_and_exits_0(self):
         code, out, err = run_to_exit({}, ["--version"])
@@ -244,15 +265,6 @@ class Restart(unittest.TestCase):
             client.put("k", 1)
         with Node(address=address), Client(address) as client:
             self.assertEqual(client.get("k").status, 404)
-
-
-class NotYet(unittest.TestCase):
-    """What the harness says cannot be done yet can indeed not be done."""
-
-    def test_log_exists_is_true_when_data_dir_is_taken(self):
-        with tempfile.TemporaryDirectory() as directory:
-            code = run_to_exit({"SOCKET_ADDRESS": fresh_address(), "DATA_DIR": directory}, timeout_s=1)[0]
-        self.assertEqual(code is None, LOG_EXISTS, "set LOG_EXISTS in harness.py")
 
 
 class SilentStart(unittest.TestCase):

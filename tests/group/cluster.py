@@ -4,17 +4,22 @@ Without a Network every node has a loopback address of its own; with one, a netw
 process is ended by its id, and namespaces, bridge and firewall rule are taken away.
 """
 
-import os
+import pathlib
 import random
 import re
-import shutil
 import signal
-import subprocess
+import sys
+import tempfile
 import time
 import unittest
 
 import harness
 from harness import ANSWER_S_MAX, ABSENT, LONG, SANITIZER_TEXT, SEED, Client, EndOfStream, Node, Raw, fresh_network
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "lab"))
+
+import namespaces  # noqa: E402  found by the line above
+from namespaces import why_not as why_no_network  # noqa: E402
 
 READMIT_S = 3  # the default of READMIT_MS
 LOG_LINES_SHOWN = 30
@@ -120,8 +125,9 @@ class Member(Node):
 
 
 class Cluster:
-    def __init__(self, count, environment=None, network=None, extra=0):
-        """`extra` further nodes have an address, but stand in nobody's VIEW."""
+    def __init__(self, count, environment=None, network=None, extra=0, data=None):
+        """`extra` further nodes have an address, but stand in nobody's VIEW. `data`: a directory, in which each node
+        gets a DATA_DIR of its own."""
         self.network = network
         host, port = fresh_network()
         host = network.prefix if network else host
@@ -129,6 +135,8 @@ class Cluster:
         self.environment = {"VIEW": ",".join(addresses[:count]), **(environment or {})}
         self.members = [Member(f"node {i + 1}", dict(self.environment), address=address)
                         for i, address in enumerate(addresses)]
+        for member in self.members if data else ():
+            member.environment["DATA_DIR"] = f"{data}/{member.name.replace(' ', '-')}"
         for member in self.members if network else ():
             member.command = network.command(member)
         self.extras = self.members[count:]
@@ -176,6 +184,9 @@ class Cluster:
 
     def kill(self):
         for member in [*self.members, *self.extras]:
+            if member.process is not None:
+                member.process.kill()  # all of them before any is waited for
+        for member in [*self.members, *self.extras]:
             member.kill()
 
     def describe(self):
@@ -190,65 +201,31 @@ class Cluster:
 # --- a network that can be cut ---------------------------------------------------------------------------------------
 
 
-def run(*command):
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True).stdout
-
-
 class Network:
-    """A bridge, and a namespace for each of `count` nodes on it. This process reaches all of them, whatever is cut:
-    a cut is a firewall rule inside the namespaces."""
+    """Namespaces of the lab, by members of a cluster."""
 
     def __init__(self, count):
         source = random.SystemRandom()
-        self.name = f"kvs{source.randrange(16**5):05x}"
         self.prefix = f"10.{source.randrange(200, 250)}.{source.randrange(1, 255)}"
-        self.spaces = {f"{self.prefix}.{i}": f"{self.name}-{i}" for i in range(1, count + 1)}
-        self.undo = []
-
-    def _make(self, command, undo):
-        run(*command.split())
-        self.undo.append(undo)
+        self.spaces = namespaces.Namespaces(f"kvs{source.randrange(16**5):05x}", self.prefix, count)
 
     def open(self):
-        try:
-            self._open()
-        except (OSError, subprocess.CalledProcessError):
-            self.close()
-            raise
+        self.spaces.open()
         return self
 
-    def _open(self):
-        bridge = self.name
-        self._make(f"ip link add {bridge} type bridge", f"ip link del {bridge}")
-        run(*f"ip addr add {self.prefix}.254/24 dev {bridge}".split())
-        run(*f"ip link set {bridge} up".split())
-        if shutil.which("iptables"):  # of a machine with Docker drops what passes between own namespaces
-            rule = f"FORWARD -i {bridge} -o {bridge} -j ACCEPT"
-            self._make(f"iptables -w -I {rule}", f"iptables -w -D {rule}")
-        for i, (host, space) in enumerate(self.spaces.items()):
-            self._make(f"ip netns add {space}", f"ip netns del {space}")
-            run(*f"ip link add {bridge}.{i} type veth peer name eth0 netns {space}".split())
-            run(*f"ip link set {bridge}.{i} master {bridge} up".split())
-            self.inside(host, f"ip addr add {host}/24 dev eth0")
-            self.inside(host, "ip link set eth0 up")
-            self.inside(host, "ip link set lo up")
-            self.inside(host, "iptables -w -N cut")
-            self.inside(host, "iptables -w -A INPUT -j cut")
-
     def close(self):
-        while self.undo:
-            subprocess.run(self.undo.pop().split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.spaces.close()
 
     def command(self, member):
-        return ["ip", "netns", "exec", self.spaces[harness.split_address(member.address)[0]], harness.BINARY]
+        return [*self.spaces.command(host_of(member)), harness.BINARY]
 
     def inside(self, host, command):
-        return run("ip", "netns", "exec", self.spaces[host], *command.split())
+        return self.spaces.inside(host, command)
 
     def deafen(self, member, others):
         """Nothing of the others arrives at the member."""
         for other in others:
-            self.inside(host_of(member), f"iptables -w -A cut -s {host_of(other)} -j DROP")
+            self.spaces.deafen(host_of(member), host_of(other))
 
     def cut(self, side, other_side):
         for member in side:
@@ -257,26 +234,11 @@ class Network:
             self.deafen(member, side)
 
     def heal(self):
-        for host in self.spaces:
-            self.inside(host, "iptables -w -F cut")
+        self.spaces.heal()
 
 
 def host_of(member):
     return harness.split_address(member.address)[0]
-
-
-def why_no_network():
-    """Why namespaces cannot be had here; None if they can."""
-    if os.geteuid() != 0:
-        return "network namespaces need root"
-    missing = [tool for tool in ("ip", "iptables") if not shutil.which(tool)]
-    if missing:
-        return f"no {' and no '.join(missing)} here"
-    try:
-        Network(1).open().close()
-    except (OSError, subprocess.CalledProcessError) as failure:
-        return f"network namespaces cannot be made: {failure}: {getattr(failure, 'stderr', '')}"
-    return None
 
 
 # --- load ------------------------------------------------------------------------------------------------------------
@@ -314,6 +276,7 @@ class GroupCase(unittest.TestCase):
     count = 3
     extra = 0
     environment = {}
+    keeps_data = False
     needs_network = False
     cluster = None
 
@@ -328,7 +291,10 @@ class GroupCase(unittest.TestCase):
             network = Network(cls.count + cls.extra).open()
             cls.addClassCleanup(network.close)
         cls.network = network
-        cls.cluster = Cluster(cls.count, cls.environment, network, cls.extra)
+        data = tempfile.TemporaryDirectory(prefix="kvs-data-") if cls.keeps_data else None
+        if data:
+            cls.addClassCleanup(data.cleanup)
+        cls.cluster = Cluster(cls.count, cls.environment, network, cls.extra, data and data.name)
         cls.addClassCleanup(cls.cluster.kill)
         cls.cluster.start()
 
@@ -373,4 +339,5 @@ class GroupCase(unittest.TestCase):
         return answer
 
 
-__all__ = ["LONG", "READMIT_S", "SEED", "Client", "Cluster", "GroupCase", "Member", "Network", "load", "until"]
+__all__ = ["LONG", "READMIT_S", "SEED", "Client", "Cluster", "GroupCase", "Member", "Network", "load", "until",
+           "why_no_network"]

@@ -3,7 +3,7 @@
 import time
 import unittest
 
-from cluster import READMIT_S, GroupCase, until
+from cluster import READMIT_S, GroupCase, host_of, until
 
 OUT_S = 2
 LEVEL_S = 2
@@ -79,6 +79,23 @@ class Cut(GroupCase):
         healed = time.monotonic()
         self.expect_level("deaf", metadata, ("others",), healed, READMIT_S + LEVEL_S)
         self.assertEqual(others[0].get("deaf too").json["value"], "deaf")
+
+    def move(self, member, old, new):
+        self.network.inside(host_of(member), f"ip addr del {old}/24 dev eth0")
+        self.network.inside(host_of(member), f"ip addr add {new}/24 dev eth0")
+
+    def test_a_node_whose_address_changes_and_changes_back_is_reached_again(self):
+        """What it has dialled from the other address is dead after that, and nothing comes back to say so."""
+        others, one = self.cluster[0:2], self.cluster[2]
+        own, other = host_of(one), f"{self.network.prefix}.99"
+        self.move(one, own, other)
+        try:
+            self.take("views out, address changed", lambda: self.views_are(others), OUT_S, self.describe)
+            time.sleep(READMIT_S + 1)  # it reaches the others, but they cannot reach it: nobody is in another's view
+            self.assertTrue(self.views_are(others))
+        finally:
+            self.move(one, other, own)
+        self.take("back with its own address", self.cluster.is_settled, READMIT_S + LEVEL_S, self.describe)
 
     def test_two_that_are_cut_from_each_other_while_a_third_sees_both(self):
         left, middle, right = self.cluster

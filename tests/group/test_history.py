@@ -87,14 +87,9 @@ class Load:
             recording.write(self.recorder, client, session, node, key)
 
     def write_once(self, client, session, node):
-        session.writes += 1
-        value = f"{session.name}.{session.writes}"
+        value = recording.next_value(session)
         key = f"once-{value}"
-        status, members = client.ask(node, "PUT", key, {"value": value, "causal-metadata": session.metadata})
-        outcome = recording.outcome_of_write(status, members)
-        metadata = members.get("causal-metadata") if outcome == "ok" else None
-        self.recorder.note(session, f"put {key} {value} {outcome}", metadata)
-        self.recorder.count(f"PUT once {status}")
+        outcome, _status = recording.put(self.recorder, client, session, node, key, value)
         if outcome == "ok":
             self.ledger[key] = value
 

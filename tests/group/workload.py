@@ -211,17 +211,12 @@ class Workload:
         return rng.choice(self.contested if rng.random() < 0.1 else self.steady)
 
     def write_once(self, client, session, node):
-        session.writes += 1
-        value = f"{session.name}.{session.writes}"
+        value = recording.next_value(session)
         key = f"once-{value}"
-        status, members = client.ask(node, "PUT", key, {"value": value, "causal-metadata": session.metadata})
-        outcome = recording.outcome_of_write(status, members)
-        metadata = members.get("causal-metadata") if outcome == "ok" else None
-        self.recorder.note(session, f"put {key} {value} {outcome}", metadata)
-        self.recorder.count(f"PUT {status}")
+        outcome, status = recording.put(self.recorder, client, session, node, key, value)
         with self.lock:
             if outcome == "ok":
-                assert status == 201, f"{key} was there before: {members}"
+                assert status == 201, f"{key} was there before"
                 self.live[key] = True
                 self.once[key] = value
             elif outcome == "unknown":
