@@ -17,6 +17,7 @@
 struct reactor {
     int epoll_fd;
     bool running;
+    bool turn_ends; /* before the events in hand are handled */
     uint64_t now_ms, wall_ms;
     struct epoll_event events[EVENTS_MAX]; /* the batch in hand */
     int event_at, event_count;             /* those from event_at on are still to come */
@@ -188,29 +189,40 @@ static void fetch_events(struct reactor *r, int timeout_ms) {
 }
 
 static void handle_events(struct reactor *r) {
-    while (r->event_at < r->event_count) {
+    while (r->event_at < r->event_count && !r->turn_ends) {
         struct epoll_event *e = &r->events[r->event_at++];
         struct watch *w = e->data.ptr;
-        if (w != NULL) w->on_event(w, from_epoll(e->events));
+        if (w == NULL) continue;
+        unsigned events = from_epoll(e->events) & (w->events | REACTOR_HANGUP);
+        if (events != 0) w->on_event(w, events); /* 0: asked for no more since it was fetched */
     }
+}
+
+static bool may_fetch_more(const struct reactor *r) {
+    return r->event_count == EVENTS_MAX && !r->turn_ends;
 }
 
 void reactor_run(struct reactor *r, struct turn *turn) {
     r->running = true;
     while (r->running) {
-        fetch_events(r, wait_ms(r));
+        r->turn_ends = false;
+        if (r->event_at == r->event_count) fetch_events(r, wait_ms(r));
         turn->on_start(turn);
         handle_events(r);
-        for (int extra = 0; r->event_count == EVENTS_MAX && extra < EXTRA_FETCHES_MAX; extra++) {
+        for (int extra = 0; may_fetch_more(r) && extra < EXTRA_FETCHES_MAX; extra++) {
             fetch_events(r, 0);
             turn->on_start(turn);
             handle_events(r);
         }
-        fire_timers(r);
+        if (r->event_at == r->event_count) fire_timers(r);
         turn->on_end(turn);
     }
 }
 
 void reactor_stop(struct reactor *r) {
     r->running = false;
+}
+
+void reactor_end_turn(struct reactor *r) {
+    r->turn_ends = true;
 }

@@ -66,11 +66,12 @@
 #include "log.h"
 #include "sock.h"
 
-#define INPUT_BYTES      (64 * 1024)   /* read at once from one connection */
-#define OUTPUT_BYTES_MAX (256 * 1024)  /* answers made before some must have been taken */
-#define PIECE_BYTES      (32 * 1024)   /* of a listing, made at once */
-#define QUEUE_MAX        256           /* exchanges of one connection under way */
-#define QUEUE_BYTES_MAX  (256 * 1024)  /* of their bodies together, before one more is begun */
+#define INPUT_BYTES      (64 * 1024)  /* read at once from one connection */
+#define OUTPUT_BYTES_MAX (256 * 1024) /* answers made before some must have been taken */
+#define PIECE_BYTES      (32 * 1024)  /* of a listing, made at once */
+#define QUEUE_MAX        256          /* exchanges of one connection under way */
+#define QUEUE_BYTES_MAX  (256 * 1024) /* of their bodies together, before one more is begun */
+#define ASIDE_BYTES_MAX  (32 * 1024)  /* held, before the turn ends: clients need not idle for it */
 #define KEEP_BYTES_MAX   (1024 * 1024) /* shared buffers larger than this are given back */
 #define LINGER_MS        2000          /* for a client to read its last answer */
 #define LINGER_STOP_MS   300           /* the same when the node stops */
@@ -596,6 +597,7 @@ static void hold(struct conn *c) {
     buffer_put(&h->aside, buffer_slice(output));
     output->len = 0;
     c->held = true;
+    if (h->aside.len >= ASIDE_BYTES_MAX) reactor_end_turn(c->server->reactor);
 }
 
 static struct conn *conn_of_row(const struct server *s, const struct held_conn *row) {

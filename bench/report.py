@@ -5,8 +5,8 @@ import dataclasses
 import json
 import statistics
 
-from contestants import (CONTESTANTS, DISK, Kvs, KvsAlways, KvsEverysec, KvsPair, RedisAlways,
-                         RedisPair)
+from contestants import (CONTESTANTS, DISK, Kvs, KvsAlways, KvsEverysec, KvsPair, KvsSix, Redis,
+                         RedisAlways, RedisPair)
 from measure import (KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, IdleResult, MemoryResult,
                      RecoveryResult, Row, RowResult)
 from wire import OPS, VALUE_BYTES, key_name
@@ -172,7 +172,7 @@ def row_cells(row: Row) -> list[str]:
 
 def report_kvs(results: list[RowResult]) -> str:
     """The table of the README: kvs, and its cost as a multiple of each other's."""
-    peers = [name for name in results[0].kept[0].passes if name != Kvs.name]
+    peers = [name for name in results[0].kept[0].passes if name not in (Kvs.name, KvsSix.name)]
     peers.sort(key=[kind.name for kind in CONTESTANTS].index)
     lines = []
     for result in results:
@@ -194,6 +194,16 @@ def report_costs(results: list[RowResult]) -> str:
              for result in results]
     return ("Server CPU of everyone, us a request (GET and SET for redis and memcached):\n\n" +
             table(["operation", "connections", "pipeline", *names], lines))
+
+
+def report_six(results: list[RowResult]) -> str:
+    """What a server that hands nothing on from request to request has no counterpart for."""
+    lines = [[*row_cells(result.row), f"{result.cpu_us(KvsSix.name):.2f}",
+              *(ratio_text(result.ratios(KvsSix.name, peer)) for peer in (Kvs.name, Redis.name))]
+             for result in results]
+    header = ["operation", "connections", "pipeline", "CPU us/request", "CPU to kvs", "CPU to redis"]
+    return ("With the metadata of a cluster of six, six entries in each request and answer:\n\n" +
+            table(header, lines))
 
 
 def report_pairs(results: list[RowResult]) -> str:
@@ -281,6 +291,8 @@ def report(results: Results) -> str:
     if results.rows:
         if Kvs.name in results.rows[0].kept[0].passes:
             text += report_kvs(results.rows)
+        if {Kvs.name, KvsSix.name, Redis.name} <= results.rows[0].kept[0].passes.keys():
+            text += report_six(results.rows)
         text += report_costs(results.rows) + report_rounds(results.rows, results.seconds)
     if results.pairs:
         text += report_pairs(results.pairs) + report_rounds(results.pairs, results.seconds)

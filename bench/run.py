@@ -8,9 +8,9 @@ all its threads (/proc/PID/task/*/schedstat, in ns) over the whole life of one g
 divided by all requests that this process had answered, its warm-up included. Rate and percentiles
 are those of the measured seconds only.
 
-THE CONTESTANTS. kvs (build/bench/kvs-bench: the server, except that it knows five foreign actors
-beforehand, so that the metadata of its clients has the six entries that a cluster would give it);
-bare (bench/bare.c: finds the end of each request and sends kvs's bytes: the ceiling); nginx
+THE CONTESTANTS. kvs, whose clients carry the metadata that it gave them, as those of a node alone
+do: one entry; kvs-six (bench/kvs-bench.c: the same server, but it knows five foreign actors
+beforehand, so that its clients carry the six entries that a cluster of six would give them); bare (bench/bare.c: finds the end of each request and sends kvs's bytes: the ceiling); nginx
 (`return 200` with a body as long as kvs's, to the same requests, but always with the verb GET);
 redis and memcached (GET and SET of the same keys and values). Everyone has one worker thread, no
 disk and no access log, but for the part "disk": kvs and redis with their logs, beside kvs without;
@@ -90,7 +90,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="measured in a pass (0.3; with --full 1)")
     parser.add_argument("--memory-keys", type=int, default=MEMORY_KEYS)
     parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build" / "bench",
-                        help="where kvs-bench, load and bare are")
+                        help="where kvs, kvs-bench, load and bare are")
     parser.add_argument("--json", type=pathlib.Path, help="also write every pass to this file")
     arguments = parser.parse_args()
     if arguments.rounds < 1 or arguments.memory_keys < 1:

@@ -75,11 +75,17 @@ def http_exchange(connection: socket.socket, request: bytes) -> bytes:
     return answer
 
 
+def metadata_of(answer: bytes) -> str:
+    """As a client hands it on."""
+    return json.dumps(json.loads(answer.partition(BLANK_LINE)[2])["causal-metadata"],
+                      separators=(",", ":"))
+
+
 # What clients send and bare answers when kvs itself does not take part.
 
 SAMPLE_METADATA = json.dumps(
     {"maps": ["2.9f3c01d2"], "time": "018f3a9c01d2e4b7",
-     "clock": {f"10.10.0.{i}:8090#5f3a9c01d2e4b7a{i}": 17 for i in range(2, 8)}},
+     "clock": {"127.0.0.1:8090#5f3a9c01d2e4b7a2": 17}},
     separators=(",", ":"))
 
 
