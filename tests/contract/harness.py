@@ -31,6 +31,7 @@ BINARY = os.environ.get(
 FSYNC = os.environ.get("KVS_FSYNC")
 SEED = os.environ.get("KVS_SEED") or str(random.SystemRandom().randrange(10**9))
 LONG = os.environ.get("KVS_LONG") == "1"
+LEAKS = pathlib.Path(__file__).resolve().parent.parent / "leaks.supp"
 
 START_S_MAX = 10
 STOP_S_MAX = 2  # the contract: SIGTERM ends the process with code 0 within this time
@@ -356,6 +357,7 @@ def node_environment(given):
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "ASAN_OPTIONS": "quarantine_size_mb=4:" + os.environ.get("ASAN_OPTIONS", ""),
+        "LSAN_OPTIONS": f"print_suppressions=0:suppressions={LEAKS}:" + os.environ.get("LSAN_OPTIONS", ""),
         "UBSAN_OPTIONS": "print_stacktrace=1:" + os.environ.get("UBSAN_OPTIONS", ""),
     }
     if FSYNC and "DATA_DIR" not in given:
