@@ -17,6 +17,7 @@
 struct reactor {
     int epoll_fd;
     bool running;
+    uint64_t turn; /* counts them, from 1 on */
     uint64_t now_ms, wall_ms;
     struct epoll_event events[EVENTS_MAX]; /* the batch in hand */
     int event_at, event_count;             /* those from event_at on are still to come */
@@ -187,24 +188,32 @@ static void fetch_events(struct reactor *r, int timeout_ms) {
     read_clocks(r);
 }
 
-static void handle_events(struct reactor *r) {
+/* True: the events have gone round, to a watch that has had its own in this turn. */
+static bool handle_events(struct reactor *r) {
+    bool round = false;
     while (r->event_at < r->event_count) {
         struct epoll_event *e = &r->events[r->event_at++];
         struct watch *w = e->data.ptr;
-        if (w != NULL) w->on_event(w, from_epoll(e->events));
+        if (w == NULL) continue;
+        round = round || w->last_turn == r->turn;
+        w->last_turn = r->turn;
+        w->on_event(w, from_epoll(e->events));
     }
+    return round;
 }
 
 void reactor_run(struct reactor *r, struct turn *turn) {
     r->running = true;
     while (r->running) {
+        r->turn++;
         fetch_events(r, wait_ms(r));
         turn->on_start(turn);
-        handle_events(r);
-        for (int extra = 0; r->event_count == EVENTS_MAX && extra < EXTRA_FETCHES_MAX; extra++) {
+        bool round = handle_events(r);
+        for (int extra = 0; r->event_count == EVENTS_MAX && !round && extra < EXTRA_FETCHES_MAX;
+             extra++) {
             fetch_events(r, 0);
             turn->on_start(turn);
-            handle_events(r);
+            round = handle_events(r);
         }
         fire_timers(r);
         turn->on_end(turn);
