@@ -172,8 +172,6 @@ static void warn_about_settings(const struct config *c) {
 static void on_turn_start(struct turn *t) {
     struct process *p = CONTAINER_OF(t, struct process, turn);
     node_set_time(p->node, reactor_now_ms(p->reactor), skewed_wall_ms(p->config, p->reactor));
-    tls_turn_start(p->client_tls);
-    tls_turn_start(p->peer_tls);
 }
 
 static void log_notes(struct node *n) {
@@ -191,6 +189,8 @@ static void on_turn_end(struct turn *t) {
     if (p->journal != NULL) journal_turn_end(p->journal);
     if (p->server != NULL) server_release(p->server);
     links_turn_end(p->links);
+    tls_turn_end(p->client_tls);
+    tls_turn_end(p->peer_tls);
     log_notes(p->node);
     uint64_t deadline_ms = node_deadline_ms(p->node);
     if (deadline_ms != p->node_timer.deadline_ms) {
