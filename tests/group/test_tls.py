@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -156,15 +157,22 @@ class Tls(GroupCase):
 
     def test_requests_that_end_anywhere_in_a_record_are_answered(self):
         """What one read leaves over, in a record that was begun, no longer shows at the socket."""
-        key = self.key_name()
-        for length, piece in ((70_000, 10_000), (130_000, 16_384), (200_000, 9_999), (65_536, 8_000), (300_000, 777)):
-            body = encode_body(value="y" * length)
-            request = (f"PUT /kvs/{key} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n").encode() + body
-            with socket.create_connection(split_address(self.cluster[0].address), timeout=5) as plain:
-                with self.context.wrap_socket(plain, server_hostname=self.hosts[0]) as encrypted:
-                    for at in range(0, len(request), piece):
-                        encrypted.send(request[at:at + piece])
-                    self.assertRegex(encrypted.recv(1000), b"^HTTP/1.1 20[01] ")
+        member, key = self.cluster[0], self.key_name()
+        self.addCleanup(member.thaw)
+        with socket.create_connection(split_address(member.address), timeout=5) as plain:
+            with self.context.wrap_socket(plain, server_hostname=self.hosts[0]) as encrypted:
+                self.send_in_pieces(encrypted, key, 4_000_000, 16_384)  # the kernel learns that much comes here
+                for length, piece in ((70_000, 10_000), (90_000, 16_384), (110_000, 9_999), (65_536, 8_000), (80_000, 777)):
+                    member.freeze()  # so that it finds all of it
+                    threading.Timer(0.1, member.thaw).start()
+                    self.send_in_pieces(encrypted, key, length, piece)
+
+    def send_in_pieces(self, encrypted, key, length, piece):
+        body = encode_body(value="y" * length)
+        request = f"PUT /kvs/{key} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        for at in range(0, len(request), piece):
+            encrypted.sendall(request[at:at + piece])
+        self.assertRegex(encrypted.recv(1000), b"^HTTP/1.1 20[01] ")
 
     def test_others_are_served_while_handshakes_flood_in(self):
         member = self.cluster[0]
