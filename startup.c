@@ -32,6 +32,10 @@
 #define GOODBYE_MS 200 /* for the kernel to take what the peers are still to be sent */
 _Static_assert(SERVER_STOP_MS + GOODBYE_MS < 2000, "a node stops within two seconds");
 
+/* A handshake of nodes in TLS costs both some milliseconds of a CPU. When all of a cluster begin at
+ * once on a busy machine, who gives up early makes the others begin again, and it never ends. */
+#define TLS_GREET_MS 5000
+
 #define PEER_DESCRIPTORS_SPARE 16 /* for callers that say hello, and newcomers */
 
 struct process {
@@ -144,6 +148,7 @@ static struct node *create_node(const struct config *c, const struct reactor *r)
         .forward_ms = c->forward_ms,
         .peer_port_offset = c->peer_port_offset,
         .readmit_ms = c->readmit_ms,
+        .greet_ms = c->tls_ca == NULL ? 0 : TLS_GREET_MS,
         .cluster = slice_of(c->cluster),
         .secret = slice_of(c->cluster_secret),
         .keeps_journal = c->data_dir != NULL,
