@@ -40,7 +40,7 @@ EDGE    := log tls_$(if $(TLS),mbed,none) sock reactor listener resolve worker d
            compaction journal inspect load links server config startup health_check
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
-.PHONY: all run test unit sim sim-build soak mutants image docker-test bench bench-full bench-reshard fuzz fuzz-build replay tidy clean FORCE
+.PHONY: all run test unit sim sim-build soak mutants image docker-test bench bench-full bench-tls bench-reshard fuzz fuzz-build replay tidy clean FORCE
 .SECONDARY:
 
 ifeq ($(VARIANT),release)
@@ -161,10 +161,20 @@ $(BENCH):
 	@mkdir -p $(@D)
 	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-bench: $(BENCH)
+# Beside the plain one, where there is mbedTLS.
+bench-tls:
+	@mkdir -p build/bench
+	@if ! echo '\#include <mbedtls/ssl.h>' | $(CC) -E - >/dev/null 2>&1; then rm -f build/bench/kvs-bench-tls; \
+	else $(MAKE) -s VARIANT=release TLS=1 build/release-tls/bench/kvs-bench && \
+	  cp build/release-tls/bench/kvs-bench build/bench/kvs-bench-tls; fi
+
+$(OUT)/bench/kvs-bench: $(OUT)/bench/kvs-bench.o $(OBJECTS)
+	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+bench: $(BENCH) bench-tls
 	$(PYTHON) bench/run.py
 
-bench-full: $(BENCH)
+bench-full: $(BENCH) bench-tls
 	$(PYTHON) bench/run.py --full
 
 bench-reshard: $(BENCH)

@@ -430,6 +430,7 @@ void cluster_init(struct cluster *c, const struct cluster_config *config, uint64
         .boot = config->boot,
         .cluster = config->cluster,
         .readmit_ms = config->readmit_ms,
+        .greet_ms = config->greet_ms == 0 ? PEER_DIAL_MS : config->greet_ms,
     };
     peers_init(&c->peers, &peers, &c->notes, now_ms);
     c->handshake = (struct handshake){&c->peers, config->secret, config->random64};

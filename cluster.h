@@ -26,7 +26,7 @@ struct cluster_config {
     uint32_t view_count, shard_count;
     uint64_t boot;
     struct slice cluster, secret; /* borrowed; empty secret: none */
-    uint32_t readmit_ms, ring_writes_max, over_actors_max;
+    uint32_t readmit_ms, greet_ms, ring_writes_max, over_actors_max;
     bool keeps_journal; /* nothing begins before cluster_begin() or cluster_resume() */
     struct hash_seed seed;
     uint64_t (*random64)(void);

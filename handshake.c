@@ -127,6 +127,7 @@ static void on_callers_proof(const struct handshake *h, struct link *l, struct s
 void handshake_begin(const struct handshake *h, struct link *l) {
     if (l->state != LINK_DIALLING) return; /* given up meanwhile */
     l->state = LINK_GREETING;
+    if (h->peers->greet_ms > PEER_DIAL_MS) l->deadline_ms = h->peers->now_ms + h->peers->greet_ms;
     struct wire_hello hello = {
         .version = WIRE_PROTOCOL_VERSION,
         .boot = h->peers->boot,

@@ -47,9 +47,10 @@ static bool dial(int fd, const struct config *c, int64_t deadline_ms) {
            getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0;
 }
 
-static bool send_request(struct sock *s, int64_t deadline_ms) {
+static bool send_request(struct sock *s, struct tls *tls, int64_t deadline_ms) {
     size_t sent = 0, len = sizeof REQUEST - 1;
     while (sent < len) {
+        tls_turn_end(tls); /* the handshake may go on as far as it can */
         long n = sock_write(s, REQUEST + sent, len - sent);
         if (n > 0) sent += (size_t)n;
         if (n > 0) continue;
@@ -77,7 +78,7 @@ static const char *ask(struct sock *s, const struct config *c, struct tls *tls,
                        int64_t deadline_ms) {
     if (!dial(s->fd, c, deadline_ms)) return "nobody listens";
     if (!sock_encrypt(s, tls, true)) return "no memory for TLS";
-    if (!send_request(s, deadline_ms)) return "it takes no request";
+    if (!send_request(s, tls, deadline_ms)) return "it takes no request";
     char head[sizeof HEALTHY - 1];
     size_t len = read_answer(s, head, sizeof head, deadline_ms), expected_len = sizeof head;
     if (len == 0) return "it does not answer";

@@ -42,6 +42,7 @@ import http.client
 import json
 import random
 import socket
+import ssl
 import time
 from typing import Any, Iterable
 from urllib.parse import quote, urlencode
@@ -107,9 +108,10 @@ def _seconds(text: str | None) -> float:
 class _Node:
     """One node, with a connection that is kept."""
 
-    def __init__(self, address: str, headers: dict[str, str]):
+    def __init__(self, address: str, headers: dict[str, str], tls: ssl.SSLContext | None):
         self.address, self.headers = address, headers
-        self.connection = http.client.HTTPConnection(address)
+        self.connection = (http.client.HTTPSConnection(address, context=tls) if tls else
+                           http.client.HTTPConnection(address))
         self.rests_until = 0.0  # by the monotonic clock
 
     def exchange(self, verb: str, path: str, body: str | None, timeout_s: float) -> _Answer:
@@ -143,7 +145,7 @@ class _Node:
         """Nothing is due on an idle connection: whatever can be read is its end."""
         try:
             self.connection.sock.settimeout(0)
-            self.connection.sock.recv(1, socket.MSG_PEEK)
+            socket.socket.recv(self.connection.sock, 1, socket.MSG_PEEK)  # that of TLS does not peek
         except BlockingIOError:
             return False
         except OSError:
@@ -160,16 +162,19 @@ class Session:
     patience_s      how long one call may take, with all that is tried again
     repeat_unknown  writes whose outcome is unknown are sent again
     token           of nodes with AUTH_TOKEN; it is not saved
+    ca_file         of nodes with TLS_CERT: the authority, PEM, that must have signed their certificates
     """
 
     def __init__(self, nodes: Iterable[str], metadata: Any = None, *, timeout_s: float = 5.0, patience_s: float = 15.0,
-                 repeat_unknown: bool = False, token: str | None = None):
+                 repeat_unknown: bool = False, token: str | None = None, ca_file: str | None = None):
         self.nodes = list(nodes)
         if not self.nodes:
             raise ValueError("a session needs at least one node")
         self.metadata = metadata  # of the last answer; opaque
         self.timeout_s, self.patience_s, self.repeat_unknown = timeout_s, patience_s, repeat_unknown
-        self._nodes = [_Node(address, {"Authorization": f"Bearer {token}"} if token else {}) for address in self.nodes]
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        tls = ssl.create_default_context(cafile=ca_file) if ca_file else None
+        self._nodes = [_Node(address, headers, tls) for address in self.nodes]
         self._at = 0  # the node that we are with
 
     # Operations.

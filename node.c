@@ -70,6 +70,7 @@ struct node *node_create(const struct node_config *config, uint64_t now_ms, uint
         .cluster = config->cluster,
         .secret = config->secret,
         .readmit_ms = config->readmit_ms,
+        .greet_ms = config->greet_ms,
         .ring_writes_max = config->ring_writes_max,
         .over_actors_max = config->over_actors_max,
         .keeps_journal = config->keeps_journal,

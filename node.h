@@ -20,10 +20,10 @@ struct node_config {
     struct address self;
     const struct address *view; /* sorted, without repeats, self among them; copied */
     uint32_t view_count;
-    uint32_t shard_count;      /* 0: not given, the automatic map */
-    uint64_t memory_bytes_max; /* 0: no limit */
-    uint32_t park_ms, peer_port_offset;
-    uint32_t forward_ms;          /* how long another node's answer is waited for */
+    uint32_t shard_count;                         /* 0: not given, the automatic map */
+    uint64_t memory_bytes_max;                    /* 0: no limit */
+    uint32_t park_ms, peer_port_offset, greet_ms; /* of a handshake; 0: PEER_DIAL_MS */
+    uint32_t forward_ms;                          /* how long another node's answer is waited for */
     uint32_t readmit_ms;          /* a node that was cut off is heard this long before it is back */
     struct slice cluster, secret; /* of all nodes; others are refused; borrowed */
     uint32_t ring_writes_max;     /* delivered writes kept for who missed them; 0: the default */

@@ -82,6 +82,7 @@ void peers_init(struct peers *ps, const struct peers_config *config, struct note
         .boot = config->boot,
         .cluster = config->cluster,
         .readmit_ms = config->readmit_ms,
+        .greet_ms = config->greet_ms,
         .notes = notes,
         .now_ms = now_ms,
         .tick_ms = now_ms,
@@ -105,7 +106,8 @@ void peers_free(struct peers *ps) {
 /* ---- Links ---- */
 
 static struct link *open_link(struct peers *ps, struct peer *p, enum link_state state) {
-    struct link *l = link_create(p, state, ps->now_ms + PEER_DIAL_MS);
+    uint32_t ms = state == LINK_DIALLING ? PEER_DIAL_MS : ps->greet_ms;
+    struct link *l = link_create(p, state, ps->now_ms + ms);
     l->next = ps->links;
     ps->links = l;
     return l;
@@ -385,7 +387,7 @@ static void take_in(struct peers *ps, struct peer *p, struct link *l) {
 static void ask_back(struct peers *ps, struct peer *p, struct link *l) {
     close_link(p->caller);
     p->caller = l;
-    l->deadline_ms = ps->now_ms + PEER_SILENT_MS;
+    l->deadline_ms = ps->now_ms + PEER_SILENT_MS - PEER_DIAL_MS + ps->greet_ms;
     if (p->to != NULL && p->to->state == LINK_OPEN) close_link(p->to);
 }
 
@@ -402,7 +404,7 @@ static void open_for_good(struct link *l, uint64_t boot) {
 void peers_let_in(struct peers *ps, struct link *l, const struct wire_hello *hello) {
     struct peer *p = peers_find(ps, &hello->caller);
     if (p == NULL) p = insert(ps, &hello->caller);
-    p->awaited_until_ms = ps->now_ms + PEER_DIAL_MS; /* so long it may take to dial it back */
+    p->awaited_until_ms = ps->now_ms + ps->greet_ms; /* so long it may take to dial it back */
     p->dial_ms = ps->now_ms;
     l->peer = p;
     open_for_good(l, hello->boot);

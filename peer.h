@@ -28,7 +28,7 @@
 
 #define PEER_UNHEARD_MS  10000  /* how long a node that was never heard stays listed */
 #define PEER_SILENT_MS   1000   /* heard nothing for this long: down */
-#define PEER_DIAL_MS     500    /* a dial, or a handshake, is given up after this */
+#define PEER_DIAL_MS     500    /* a dial is given up after this; a handshake after greet_ms */
 #define PEER_REDIAL_MS   200    /* and tried again after this */
 #define PEER_REFUSED_MS  1000   /* the same after it was refused with a reason */
 #define PEER_OLD_BOOTS   16     /* past boots remembered of one node */
@@ -73,7 +73,7 @@ struct peers {
     struct address self;
     uint64_t boot;
     struct slice cluster; /* borrowed */
-    uint32_t readmit_ms;
+    uint32_t readmit_ms, greet_ms;
     struct notes *notes; /* borrowed */
     uint64_t now_ms, tick_ms, stranger_noted_ms;
     uint64_t forgiven_ms, woken_ms; /* stopped or starved: how long in all; last until (0: never) */
@@ -90,7 +90,7 @@ struct peers_config {
     struct address self;
     uint64_t boot;
     struct slice cluster;
-    uint32_t readmit_ms;
+    uint32_t readmit_ms, greet_ms;
 };
 
 void peers_init(struct peers *ps, const struct peers_config *config, struct notes *notes,

@@ -17,7 +17,9 @@
 struct reactor {
     int epoll_fd;
     bool running;
-    bool turn_ends; /* before the events in hand are handled */
+    uint64_t turn;   /* counts them, from 1 on */
+    bool turn_ends;  /* before the events in hand are handled */
+    bool gone_round; /* in this turn a watch has had events twice: all have had theirs */
     uint64_t now_ms, wall_ms;
     struct epoll_event events[EVENTS_MAX]; /* the batch in hand */
     int event_at, event_count;             /* those from event_at on are still to come */
@@ -194,18 +196,26 @@ static void handle_events(struct reactor *r) {
         struct watch *w = e->data.ptr;
         if (w == NULL) continue;
         unsigned events = from_epoll(e->events) & (w->events | REACTOR_HANGUP);
-        if (events != 0) w->on_event(w, events); /* 0: asked for no more since it was fetched */
+        if (events == 0) continue; /* asked for no more since it was fetched */
+        r->gone_round = r->gone_round || w->last_turn == r->turn;
+        w->last_turn = r->turn;
+        w->on_event(w, events);
     }
 }
 
 static bool may_fetch_more(const struct reactor *r) {
-    return r->event_count == EVENTS_MAX && !r->turn_ends;
+    return r->event_count == EVENTS_MAX && !r->gone_round && !r->turn_ends;
+}
+
+static void begin_turn(struct reactor *r) {
+    r->turn++;
+    r->turn_ends = r->gone_round = false;
 }
 
 void reactor_run(struct reactor *r, struct turn *turn) {
     r->running = true;
     while (r->running) {
-        r->turn_ends = false;
+        begin_turn(r);
         if (r->event_at == r->event_count) fetch_events(r, wait_ms(r));
         turn->on_start(turn);
         handle_events(r);

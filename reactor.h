@@ -6,8 +6,8 @@
  *
  * One turn: wait, read the clocks, on_start, handle events, fire timers that are due, on_end. When
  * the process was stopped or starved, all its timers are late at once and all the input that would
- * have moved them is waiting: so events go first, and timers fire only when none is left over. A
- * turn may be ended before its last event; the next one goes on with them.
+ * have moved them is waiting: so events go first, and timers fire only when all that were there
+ * have had theirs. A turn may be ended before its last event; the next one goes on with them.
  */
 #ifndef KVS_REACTOR_H
 #define KVS_REACTOR_H
@@ -18,7 +18,8 @@ enum { REACTOR_READ = 1, REACTOR_WRITE = 2, REACTOR_HANGUP = 4 }; /* HANGUP come
 
 struct watch {
     int fd;
-    unsigned events; /* asked for; kept by the reactor */
+    unsigned events;    /* asked for; kept by the reactor */
+    uint64_t last_turn; /* that it had an event in; kept by the reactor */
     void (*on_event)(struct watch *w, unsigned events);
 };
 

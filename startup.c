@@ -32,6 +32,10 @@
 #define GOODBYE_MS 200 /* for the kernel to take what the peers are still to be sent */
 _Static_assert(SERVER_STOP_MS + GOODBYE_MS < 2000, "a node stops within two seconds");
 
+/* A handshake of nodes in TLS costs both some milliseconds of a CPU. When all of a cluster begin at
+ * once on a busy machine, who gives up early makes the others begin again, and it never ends. */
+#define TLS_GREET_MS 5000
+
 #define PEER_DESCRIPTORS_SPARE 16 /* for callers that say hello, and newcomers */
 
 struct process {
@@ -144,6 +148,7 @@ static struct node *create_node(const struct config *c, const struct reactor *r)
         .forward_ms = c->forward_ms,
         .peer_port_offset = c->peer_port_offset,
         .readmit_ms = c->readmit_ms,
+        .greet_ms = c->tls_ca == NULL ? 0 : TLS_GREET_MS,
         .cluster = slice_of(c->cluster),
         .secret = slice_of(c->cluster_secret),
         .keeps_journal = c->data_dir != NULL,
@@ -172,8 +177,6 @@ static void warn_about_settings(const struct config *c) {
 static void on_turn_start(struct turn *t) {
     struct process *p = CONTAINER_OF(t, struct process, turn);
     node_set_time(p->node, reactor_now_ms(p->reactor), skewed_wall_ms(p->config, p->reactor));
-    tls_turn_start(p->client_tls);
-    tls_turn_start(p->peer_tls);
 }
 
 static void log_notes(struct node *n) {
@@ -191,6 +194,8 @@ static void on_turn_end(struct turn *t) {
     if (p->journal != NULL) journal_turn_end(p->journal);
     if (p->server != NULL) server_release(p->server);
     links_turn_end(p->links);
+    tls_turn_end(p->client_tls);
+    tls_turn_end(p->peer_tls);
     log_notes(p->node);
     uint64_t deadline_ms = node_deadline_ms(p->node);
     if (deadline_ms != p->node_timer.deadline_ms) {

@@ -15,7 +15,8 @@
 #include <stddef.h>
 
 #define TLS_ERROR_BYTES         256
-#define TLS_ROUNDS_PER_TURN     16          /* of handshakes */
+#define TLS_ROUNDS_PER_TURN     2 /* of handshakes */
+#define TLS_READ_BYTES_MIN      (32 * 1024)
 #define TLS_SESSION_BYTES_ABOUT (40 * 1024) /* of memory, as long as it lasts */
 
 struct tls; /* certificates and rules; lives as long as there are sessions of it */
@@ -31,14 +32,15 @@ struct tls_files {
 struct tls *tls_create(const struct tls_files *files, char error[TLS_ERROR_BYTES]);
 void tls_release(struct tls *t);
 
-void tls_turn_start(struct tls *t); /* handshakes may go on */
+void tls_turn_end(struct tls *t); /* in the next one handshakes may go on */
 
 /* On a connected socket; `dials`: this side has made the connection. NULL: no memory. */
 struct tls_session *tls_begin(struct tls *t, int fd, bool dials);
 void tls_end(struct tls_session *s); /* the socket is the caller's to close */
 
-/* As sock_read() and sock_write(). After SOCK_AGAIN the next bytes written must begin with the same
- * ones. */
+/* As sock_read() and sock_write(). With room for less than TLS_READ_BYTES_MIN, call it until
+ * SOCK_AGAIN: something may be left that no longer shows at the socket. After SOCK_AGAIN the next
+ * bytes written must begin with the same ones. */
 long tls_read(struct tls_session *s, char *into, size_t size);
 long tls_write(struct tls_session *s, const char *from, size_t len);
 

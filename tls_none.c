@@ -19,7 +19,7 @@ void tls_release(struct tls *t) {
     (void)t;
 }
 
-void tls_turn_start(struct tls *t) {
+void tls_turn_end(struct tls *t) {
     assert(t == NULL);
     (void)t;
 }

@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 from typing import Callable
@@ -251,15 +252,18 @@ class Nginx(Server):
         }}
         """
 
-    def launch(self) -> None:
+    def sites(self) -> str:
         sites = ""
         for op in OPS:
             self.ports[op] = self.place.take_port()
             body = "x" * len(self.place.answers[op].partition(BLANK_LINE)[2])
             sites += f"server {{ listen 127.0.0.1:{self.ports[op]}; return 200 '{body}'; }}\n"
-        config = self.place.directory / "nginx.conf"
+        return sites
+
+    def launch(self) -> None:
+        config = self.place.directory / f"{self.name}.conf"
         config.write_text(self.CONFIG.format(directory=self.place.directory, log=self.log,
-                                             temporary_paths=self.temporary_paths(), sites=sites))
+                                             temporary_paths=self.temporary_paths(), sites=self.sites()))
         self.spawn("-e", str(self.log), "-p", str(self.place.directory), "-c", str(config))
 
     def temporary_paths(self) -> str:
@@ -428,6 +432,124 @@ class RedisAlways(RedisLog):
     name, fsync = "redis-always", "always"
 
 
+# ---- TLS: one certificate, one cipher suite; wrk asks, and openssl s_time shakes hands ----
+
+TLS_TOOLS = ("openssl", "wrk")
+TLS_CIPHER = "ECDHE-ECDSA-AES128-GCM-SHA256"  # TLS 1.2: what mbedTLS 2.28 has; over P-256
+HANDSHAKE = "handshake"  # beside OPS
+
+WRK_WARMUP_S = 2  # all have shaken hands by then
+
+WRK_SCRIPT = """
+local sent, began, warm = 0, os.time(), false
+request = function()
+    sent = sent + 1
+    if not warm and os.time() >= began + {warmup_s} then
+        warm = true
+        io.write('warm ', sent, '\\n')
+        io.flush()
+    end
+    return {request}
+end
+done = function(summary, _, _)
+    local e = summary.errors
+    io.write(string.format('\\nended %d %d\\n', summary.requests,
+                           e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+class Tls(Server):
+    """What KvsTls and NginxTls have in common."""
+
+    def certificate(self) -> tuple[str, str]:
+        """The files of certificate and key, made when first asked for."""
+        cert, key = (self.place.directory / f"tls-{what}.pem" for what in ("cert", "key"))
+        if not cert.exists():
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+                            "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext",
+                            "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert],
+                           check=True, capture_output=True)
+        return str(cert), str(key)
+
+    def connect(self) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.ports["GET"]))
+        context = ssl.create_default_context(cafile=self.certificate()[0])
+        return context.wrap_socket(plain, server_hostname="127.0.0.1")
+
+    def prepare(self) -> None:
+        with self.connect() as connection:
+            if connection.cipher()[0] != TLS_CIPHER or connection.session_reused:
+                raise BenchError(f"{self.name}: {connection.cipher()} in place of {TLS_CIPHER}")
+            self.exchange_first(connection)
+        script = WRK_SCRIPT.format(warmup_s=WRK_WARMUP_S, request=json.dumps(self.request("GET", 0).decode()))
+        self.requests_path("GET").write_text(script)
+
+    def exchange_first(self, connection: ssl.SSLSocket) -> None:
+        http_exchange(connection, self.request("GET", 0))
+
+    def load(self, op: str, requests: pathlib.Path, core: int | None = None,
+             **options: object) -> dict:
+        conns, seconds = int(options["conns"]), round(float(options["seconds"]))
+        if op == HANDSHAKE:
+            return self.shake_hands(conns, seconds)
+        command = ["wrk", "-t", "1", "-c", str(conns), "-d", f"{WRK_WARMUP_S + seconds}s", "--timeout", "10s",
+                   "-s", str(requests), f"https://127.0.0.1:{self.ports[op]}/"]
+        with self.generator(command) as wrk:
+            sent = next((int(line.split()[1]) for line in wrk.stdout if line.startswith("warm ")), 0)
+            began, began_cpu_s = time.monotonic(), self.cpu_s()
+            said = wrk.stdout.read()
+        elapsed_s, cpu_s = time.monotonic() - began, self.cpu_s() - began_cpu_s
+        ended = re.search(r"^ended (\d+) (\d+)$", said, re.MULTILINE)
+        if not ended or sent == 0 or ended.group(2) != "0":
+            raise BenchError(f"{self.name}: {said.strip()}{self.last_words()}")
+        count = int(ended.group(1)) - sent
+        return {"requests_total": count, "rate": count / elapsed_s, "server_cpu_s": cpu_s}
+
+    def shake_hands(self, processes: int, seconds: int) -> dict:
+        """s_time prints a * for each full handshake, and an r for one that goes on with an old session."""
+        command = ["openssl", "s_time", "-new", "-cipher", TLS_CIPHER, "-time", str(seconds),
+                   "-connect", f"127.0.0.1:{self.ports['GET']}"]
+        began = time.monotonic()
+        running = [self.generator(command) for _ in range(processes)]
+        said = [process.communicate()[0] for process in running]
+        elapsed_s = time.monotonic() - began
+        marks = "".join(line for text in said for line in text.splitlines() if set(line) <= set("*r"))
+        if not marks or "r" in marks or any(process.returncode for process in running):
+            raise BenchError(f"{self.name}: not full handshakes: {said[0].strip()}{self.last_words()}")
+        return {"requests_total": len(marks), "rate": len(marks) / elapsed_s}
+
+    def generator(self, command: list[str]) -> subprocess.Popen:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=lambda:
+                                self.place.cores.pin(self.place.cores.generator))
+
+
+class KvsTls(Tls, Kvs):
+    name, program = "kvs-tls", "kvs-bench-tls"
+
+    def spawn(self, *args: str, **environment: str) -> None:
+        cert, key = self.certificate()
+        super().spawn(*args, **environment, TLS_CERT=cert, TLS_KEY=key)
+
+    def exchange_first(self, connection: ssl.SSLSocket) -> None:
+        http_exchange(connection, self.request("PUT", 0))
+        self.place.answers["GET"] = http_exchange(connection, self.request("GET", 0))
+
+
+class NginxTls(Tls, Nginx):
+    name = "nginx-tls"
+
+    def sites(self) -> str:
+        cert, key = self.certificate()
+        self.ports["GET"] = self.place.take_port()
+        body = self.place.answers["GET"].partition(BLANK_LINE)[2].decode()
+        return (f"server {{ listen 127.0.0.1:{self.ports['GET']} ssl; ssl_certificate {cert}; "
+                f"ssl_certificate_key {key}; ssl_protocols TLSv1.2; ssl_ciphers {TLS_CIPHER}; "
+                f"ssl_ecdh_curve prime256v1; ssl_session_cache off; ssl_session_tickets off; "
+                f"return 200 '{body}'; }}\n")
+
+
+TLS = (KvsTls, NginxTls)
 DISK = (Kvs, KvsEverysec, RedisEverysec, KvsAlways, RedisAlways)
 PAIRS = (KvsPair, RedisPair)
 CONTESTANTS = (Kvs, Bare, Nginx, Redis, Memcached, KvsSix)  # kvs first: bare and nginx imitate it

@@ -1,4 +1,4 @@
-"""The three measurements: CPU time a request, memory a key, memory an idle connection.
+"""The measurements: CPU time a request, with TLS, memory a key, recovery, memory an idle connection.
 
 The rules (interleaving, which rounds count) are those of the essay in run.py.
 """
@@ -11,7 +11,8 @@ import statistics
 import time
 from typing import Callable, Iterable
 
-from contestants import KEYS, Kvs, KvsEverysec, Memcached, Redis, Server, Workplace
+from contestants import (HANDSHAKE, KEYS, TLS, Kvs, KvsEverysec, Memcached, Redis, Server,
+                         Workplace)
 from machine import BenchError, MachineTime, progress
 from wire import (OPS, http_body, http_exchange, http_request, memcached_request, requests_write,
                   resp_request, value_text)
@@ -87,7 +88,7 @@ def pass_measure(server: Server, row: Row, seconds: float) -> dict:
     before_s = server.cpu_s()
     report = server.load(row.op, server.requests_path(row.op), conns=row.conns,
                          pipeline=row.pipeline, seconds=seconds, warmup=seconds * WARMUP_SHARE)
-    report["server_cpu_s"] = server.cpu_s() - before_s
+    report.setdefault("server_cpu_s", server.cpu_s() - before_s)
     return report
 
 
@@ -123,6 +124,16 @@ def grid_measure(place: Workplace, kinds: list[type[Server]], rows: list[Row], r
             servers.append(running.enter_context(kind(place)))
             servers[-1].prepare()
         return [row_measure(servers, row, rounds, seconds) for row in rows]
+
+
+# ---- TLS ----
+
+TLS_ROWS = [Row("GET", 64, 1), Row(HANDSHAKE, 4, 1)]
+TLS_PASS_S = 2.0
+
+
+def tls_measure(place: Workplace, rounds: int) -> list[RowResult]:
+    return grid_measure(place, list(TLS), TLS_ROWS, rounds, TLS_PASS_S)
 
 
 # ---- Memory: a million keys ----

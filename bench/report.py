@@ -5,9 +5,15 @@ import dataclasses
 import json
 import statistics
 
+<<<<<<< HEAD
 from contestants import (CONTESTANTS, DISK, Kvs, KvsAlways, KvsEverysec, KvsPair, KvsSix, Redis,
                          RedisAlways, RedisPair)
 from measure import (KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, IdleResult, MemoryResult,
+=======
+from contestants import (CONTESTANTS, DISK, HANDSHAKE, TLS_CIPHER, Kvs, KvsAlways, KvsEverysec,
+                         KvsPair, KvsTls, NginxTls, RedisAlways, RedisPair)
+from measure import (KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, TLS_PASS_S, IdleResult, MemoryResult,
+>>>>>>> tlsb
                      RecoveryResult, Row, RowResult)
 from wire import OPS, VALUE_BYTES, key_name
 
@@ -66,6 +72,7 @@ BYTES_A_KEY_MAX = 150
 EVERYSEC_MIN = 0.85
 ALWAYS_MIN = 0.9
 COMPACTION_P999_MAX = 3
+TLS_MIN, TLS_AIM = 0.6, 0.8
 PAIR_LIMITS = {1: 1.0, 16: 0.9}  # by pipeline: rate to Redis's, and Redis's CPU time to ours
 
 
@@ -86,6 +93,28 @@ def pairs_judge(results: list[RowResult]) -> list[Verdict]:
             f"two copies before the answer, pipeline {result.row.pipeline}, "
             f"{result.row.conns} connections: rate, and Redis's CPU to ours, at least {limit:g}",
             min(rate, cpu) >= limit, f"{rate:.2f}, {cpu:.2f}"))
+    return verdicts
+
+
+def tls_rate_ratio(result: RowResult) -> float:
+    return result.figure(KvsTls.name, "rate") / result.figure(NginxTls.name, "rate")
+
+
+def tls_cpu_ratio(result: RowResult) -> float:
+    return statistics.median(result.ratios(NginxTls.name, KvsTls.name))
+
+
+def tls_judge(results: list[RowResult]) -> list[Verdict]:
+    verdicts = []
+    for result in results:
+        if result.row.op == HANDSHAKE:
+            continue  # reported
+        rate, cpu = tls_rate_ratio(result), tls_cpu_ratio(result)
+        worst = min(rate, cpu)
+        verdicts.append(Verdict(
+            f"TLS, {result.row.conns} connections: rate to nginx's, and nginx's CPU to ours, at least "
+            f"{TLS_MIN:g}", worst >= TLS_MIN, f"{rate:.2f}, {cpu:.2f}; the aim of {TLS_AIM:g} is "
+            f"{'reached' if worst >= TLS_AIM else 'missed'}"))
     return verdicts
 
 
@@ -145,6 +174,7 @@ class Results:
     seconds: float    # measured in one pass
     rows: list[RowResult] = dataclasses.field(default_factory=list)
     pairs: list[RowResult] = dataclasses.field(default_factory=list)
+    tls: list[RowResult] = dataclasses.field(default_factory=list)
     disk: list[RowResult] = dataclasses.field(default_factory=list)
     recovery: list[RecoveryResult] = dataclasses.field(default_factory=list)
     memory: list[MemoryResult] = dataclasses.field(default_factory=list)
@@ -152,7 +182,7 @@ class Results:
 
     def verdicts(self) -> list[Verdict]:
         return [*(target.judge(self.rows) for target in CPU_TARGETS), *pairs_judge(self.pairs),
-                *disk_judge(self.disk), *recovery_judge(self.recovery),
+                *tls_judge(self.tls), *disk_judge(self.disk), *recovery_judge(self.recovery),
                 memory_judge(self.memory)]
 
 
@@ -220,6 +250,20 @@ def report_pairs(results: list[RowResult]) -> str:
               "redis CPU to ours", "others"]
     return ("Two copies before the answer: PUT in a group of two, SETs and one WAIT 1 with a primary "
             "and a replica; both processes on one core:\n\n" + table(header, lines))
+
+
+def report_tls(results: list[RowResult]) -> str:
+    lines = []
+    for result in results:
+        cells = [result.row.op, str(result.row.conns)]
+        for name in (KvsTls.name, NginxTls.name):
+            cells += [f"{result.figure(name, 'rate'):,.0f}", f"{result.cpu_us(name):.1f}"]
+        lines.append([*cells, f"{tls_rate_ratio(result):.2f}", f"{tls_cpu_ratio(result):.2f}",
+                      f"{result.others() * 100:.0f} %"])
+    header = ["operation", "connections", "kvs /s", "kvs CPU us", "nginx /s", "nginx CPU us",
+              "rate to nginx", "nginx CPU to ours", "others"]
+    return (f"TLS 1.2, {TLS_CIPHER}, one certificate (P-256) for both: GETs over connections that stay, asked by "
+            f"wrk, and full handshakes, by `openssl s_time` in so many processes:\n\n" + table(header, lines))
 
 
 def report_disk(results: list[RowResult]) -> str:
@@ -296,6 +340,8 @@ def report(results: Results) -> str:
         text += report_costs(results.rows) + report_rounds(results.rows, results.seconds)
     if results.pairs:
         text += report_pairs(results.pairs) + report_rounds(results.pairs, results.seconds)
+    if results.tls:
+        text += report_tls(results.tls) + report_rounds(results.tls, TLS_PASS_S)
     if results.disk:
         text += report_disk(results.disk) + report_rounds(results.disk, results.seconds)
     if results.recovery:

@@ -15,7 +15,9 @@ beforehand, so that its clients carry the six entries that a cluster of six woul
 redis and memcached (GET and SET of the same keys and values). Everyone has one worker thread, no
 disk and no access log, but for the part "disk": kvs and redis with their logs, beside kvs without;
 there it is the rate that counts. The part "recovery" kills a node with a million keys, and asks how
-much a compaction is felt. Peers that are not installed are passed over and named.
+much a compaction is felt. The part "tls" asks for a GET in TLS, over connections that stay, kvs (built with TLS=1) and
+nginx, which have the same certificate and send the same body, with wrk; and how many full handshakes
+a second they make, and at which CPU time. Peers that are not installed are passed over and named.
 
 WHERE. Servers on one core, the generator and this script on another; on a machine with a single
 core nothing is pinned, and the report says so. Loopback only; all files in a temporary directory.
@@ -40,22 +42,24 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import shutil
 import signal
 import sys
 import tempfile
 import time
 from typing import Callable, Iterable
 
-from contestants import CONTESTANTS, DISK, OURS, PAIRS, Kvs, Nginx, Server, Workplace
+from contestants import (CONTESTANTS, DISK, OURS, PAIRS, TLS, TLS_TOOLS, Kvs, Nginx, Server,
+                         Workplace)
 from machine import BenchError, Cores, machine_describe, progress, raise_fd_limit
 from measure import (LOADINGS, Row, grid_measure, idle_measure, memory_measure,
-                     recovery_measure)
+                     recovery_measure, tls_measure)
 from report import Results, report, results_json
 
 MEMORY_KEYS = 1_000_000
 IDLE_CONNS = 10_000
 FDS_SPARE = 100       # a server's own, beside its connections
-PARTS = ("grid", "pairs", "disk", "recovery", "memory", "idle")
+PARTS = ("grid", "pairs", "tls", "disk", "recovery", "memory", "idle")
 PAIR_ROWS = [Row("PUT", conns, pipeline) for pipeline in (1, 16) for conns in (16, 64)]
 DISK_ROWS = [Row("PUT", conns, pipeline) for pipeline in (1, 16) for conns in (16, 64)]
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -123,6 +127,12 @@ def measure(arguments: argparse.Namespace, place: Workplace, fds: int) -> Result
     if "pairs" in arguments.parts and "redis" not in missing:
         results.pairs = grid_measure(place, list(PAIRS), PAIR_ROWS, arguments.rounds,
                                      arguments.seconds)
+    if "tls" in arguments.parts:
+        absent = [kind.program for kind in TLS if kind.find(place) is None]
+        absent += [tool for tool in TLS_TOOLS if shutil.which(tool) is None]
+        missing += [f"{what} for TLS" for what in absent]
+        if not absent:
+            results.tls = tls_measure(place, arguments.rounds)
     if "disk" in arguments.parts:
         kinds_of_disk = [kind for kind in DISK if kind.find(place) is not None]
         results.disk = grid_measure(place, kinds_of_disk, DISK_ROWS, arguments.rounds,

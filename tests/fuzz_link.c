@@ -11,7 +11,10 @@
  *
  * One that begins with the byte 255 has two shards: the peer is asked for the keys of the other.
  * With the byte 254 the node has a secret that the peer does not know: whatever that says, it stays
- * out.
+ * out. With the byte 253 the peer has what the node lacks, is pulled from, and knows one command
+ * more:
+ *
+ *  18 an image, whole: of the slot of a key, with versions of that
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -32,7 +35,7 @@ struct site {
     struct buffer stream;
     uint64_t now_ms, tokens, answers;
     const uint8_t *at, *end; /* of the script */
-    bool has_secret;
+    bool has_secret, is_source;
 };
 
 static uint64_t counted_random(void) {
@@ -157,8 +160,8 @@ static void put_row(struct site *s) {
     wire_end_row(&w);
 }
 
-static void put_write(struct site *s, enum wire_type type) {
-    uint8_t shape = next(s), deps = next(s) & 3;
+static void put_write_of(struct site *s, enum wire_type type, uint8_t shape) {
+    uint8_t deps = next(s) & 3;
     struct wire_write w = {.dot = next_dot(s),
                            .hlc = (uint64_t)next(s) << 40,
                            .is_tombstone = shape & 4,
@@ -170,6 +173,10 @@ static void put_write(struct site *s, enum wire_type type) {
         wire_put_dot(&s->stream, next_dot(s));
     struct slice value = shape & 4 ? (struct slice){0} : SLICE("1");
     wire_end_write(&s->stream, begun, slice_of(keys[shape & 3]), value);
+}
+
+static void put_write(struct site *s, enum wire_type type) {
+    put_write_of(s, type, next(s));
 }
 
 static void put_pull(struct site *s) {
@@ -189,6 +196,39 @@ static void put_slot(struct site *s) {
     for (uint8_t i = 0; i < dots; i++)
         wire_put_dot(&s->stream, next_dot(s));
     wire_end_slot(&s->stream, begun);
+}
+
+static void put_image(struct site *s) {
+    uint8_t shape = next(s), dots = shape >> 6, groups = shape >> 5 & 1;
+    const struct map *m = node_map(s->n);
+    uint16_t slot = (uint16_t)shard_slot(slice_of(keys[shape & 3]));
+    size_t begun = wire_begin_slot(&s->stream, slot, shape & 4 ? 0 : m->id, groups, dots);
+    if (groups) wire_put_u64(&s->stream, m->group[0]);
+    for (uint8_t i = 0; i < dots; i++)
+        wire_put_dot(&s->stream, next_dot(s));
+    wire_end_slot(&s->stream, begun);
+    for (uint8_t i = 0; i < (shape >> 3 & 3); i++)
+        put_write_of(s, WIRE_VERSION, (shape & 3) | (next(s) & 4));
+    wire_put_slot_end(&s->stream, slot);
+}
+
+/* It has more than the node, who so pulls. */
+static void offer(struct site *s) {
+    struct wire_row_writer w;
+    uint64_t map = node_map(s->n)->id, group = node_map(s->n)->group[0];
+    uint8_t slots[WIRE_SLOTS_BYTES];
+    struct wire_row_peer me = {s->self, OWN_BOOT, true, true};
+    put_actor(s, 0);
+    wire_begin_row(&w, &s->stream, WIRE_ROW_SYNCED | WIRE_ROW_HEARS_YOU | WIRE_ROW_FULL, &map, 1);
+    wire_put_row_peer(&w, &me);
+    memset(slots, 0xff, sizeof slots);
+    wire_begin_part(&s->stream, slots, 1, 1);
+    wire_put_u64(&s->stream, group);
+    wire_put_dot(&s->stream, (struct wire_dot){1, 9});
+    wire_count_part(&w);
+    wire_end_row(&w);
+    feed(s);
+    pass(s, 1);
 }
 
 static void stranger(struct site *s) {
@@ -250,7 +290,7 @@ static void client_puts(struct site *s) {
 }
 
 static void command(struct site *s) {
-    switch (next(s) % 18) {
+    switch (next(s) % (s->is_source ? 19 : 18)) {
     case 0: buffer_put(&s->stream, next_bytes(s, 255)); break;
     case 1: put_actor(s, next(s)); break;
     case 2: put_row(s); break;
@@ -272,6 +312,7 @@ static void command(struct site *s) {
     case 15: put_answer(s); break;
     case 16: client_gets(s); break;
     case 17: client_lists(s); break;
+    case 18: put_image(s); break;
     }
     feed(s);
 }
@@ -281,6 +322,7 @@ static void command(struct site *s) {
 static void begin(struct site *s, const uint8_t *data, size_t size) {
     *s = (struct site){.now_ms = 1000, .at = data, .end = data + size};
     s->has_secret = size > 0 && data[0] == 254;
+    s->is_source = size > 0 && data[0] == 253;
     address_parse(SLICE("10.0.0.1:8090"), &s->self);
     address_parse(SLICE("10.0.0.2:8090"), &s->peer);
     struct address view[2] = {s->self, s->peer};
@@ -301,6 +343,7 @@ static void begin(struct site *s, const uint8_t *data, size_t size) {
     s->n = node_create(&config, s->now_ms, WALL_MS);
     pass(s, 1);
     call(s);
+    if (s->is_source) offer(s);
 }
 
 /* Nobody else is heard any more: whatever came before, every client has its answer soon. */

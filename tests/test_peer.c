@@ -669,6 +669,24 @@ static void dials_are_given_up_and_tried_again(void) {
     end(&f);
 }
 
+static void handshakes_may_take_longer_than_dials_where_that_is_said(void) {
+    struct node_config config = kit_cluster_config(2, 0);
+    config.greet_ms = 4 * PEER_DIAL_MS;
+    struct far f = begin_with(config);
+    pass(&f, PEER_DIAL_MS + PEER_TICK_MS);
+    CHECK(f.dial == NULL); /* it is given up as ever */
+    pass(&f, PEER_REDIAL_MS + PEER_TICK_MS);
+    f.out = f.dial;
+    f.dial = NULL;
+    node_link_connected(f.n, f.out);
+    f.in = node_link_accepted(f.n);
+    pass(&f, 4 * PEER_DIAL_MS - PEER_TICK_MS);
+    CHECK(f.out != NULL && f.in != NULL);
+    pass(&f, 2 * PEER_TICK_MS);
+    CHECK(f.out == NULL && f.in == NULL);
+    end(&f);
+}
+
 static void callers_that_do_not_greet_are_sent_away(void) {
     struct far f = begin();
     f.in = node_link_accepted(f.n);
@@ -966,6 +984,7 @@ int main(void) {
     RUN(who_is_struck_off_is_out_until_it_is_named);
     RUN(who_is_struck_off_is_back_with_a_new_process);
     RUN(dials_are_given_up_and_tried_again);
+    RUN(handshakes_may_take_longer_than_dials_where_that_is_said);
     RUN(callers_that_do_not_greet_are_sent_away);
     RUN(a_late_turn_forgives_silence);
     RUN(a_late_turn_does_not_end_a_probation);

@@ -396,7 +396,7 @@ static void on_endless(struct watch *w, unsigned events) {
     handled++;
 }
 
-static void endless_input_does_not_hold_timers_back_for_ever(void) {
+static void endless_input_goes_round_once_before_late_timers(void) {
     static struct member crowd[CROWD];
     struct entry late = {TIMER_INIT(on_late_timer), 1};
     for (int i = 0; i < CROWD; i++) {
@@ -407,7 +407,7 @@ static void endless_input_does_not_hold_timers_back_for_ever(void) {
     handled_when_fired = -1;
     reactor_set_timer(reactor, &late.timer, 0);
     run_turns(1);
-    CHECK(handled_when_fired >= CROWD);
+    CHECK(handled_when_fired >= CROWD && handled_when_fired < 2 * CROWD);
     for (int i = 0; i < CROWD; i++) {
         reactor_unwatch(reactor, &crowd[i].watch);
         close(crowd[i].watch.fd);
@@ -444,7 +444,7 @@ int main(void) {
     RUN(what_is_asked_for_no_more_does_not_come_in_the_next_turn);
     RUN(a_watch_may_free_itself);
     RUN(late_timers_fire_after_all_the_input_that_waits);
-    RUN(endless_input_does_not_hold_timers_back_for_ever);
+    RUN(endless_input_goes_round_once_before_late_timers);
     RUN(each_turn_starts_ends_and_moves_the_clocks);
     reactor_free(reactor);
     return kit_finish();

@@ -1,6 +1,7 @@
 """TLS, where this machine can build it (make TLS=1) and make certificates: clients speak HTTPS and verify it, peers show
 one another certificates, and who has none is kept out while the others go on."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -8,15 +9,23 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 import unittest
 
 from cluster import Cluster, GroupCase, until
 from harness import SANITIZER_TEXT, encode_body, split_address
 
-BINARY = pathlib.Path(__file__).resolve().parents[2] / "build" / "asan-tls" / "kvs"
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import kvs_client  # noqa: E402  found by the line above
+
+BINARY = ROOT / "build" / "asan-tls" / "kvs"
 OUT_S = 3  # within this a node that could come in would have
+FLOOD = 200  # handshakes that are begun at once
 LARGE = 8 * 1024 * 1024 - 1000
 
 
@@ -113,6 +122,87 @@ class Tls(GroupCase):
         for member in self.cluster:
             answer = member.get(key, written.metadata)
             self.assertEqual(answer.json["value"], {"a": [1, 2]})
+
+    def test_curl_verifies(self):
+        if not shutil.which("curl"):
+            self.skipTest("no curl here")
+        url = f"https://{self.cluster[0].address}/health"
+        good = subprocess.run(["curl", "-sS", "--cacert", self.authority.cert, url], capture_output=True, timeout=10)
+        self.assertEqual((good.returncode, good.stderr), (0, b""))
+        self.assertIn(b'"ready"', good.stdout)
+        bad = subprocess.run(["curl", "-sS", url], capture_output=True, timeout=10)
+        self.assertEqual(bad.returncode, 60, "who signed it is not known")
+
+    def test_openssl_verifies_and_agrees_on_ciphers_that_processors_know(self):
+        said = subprocess.run(["openssl", "s_client", "-connect", self.cluster[0].address, "-CAfile", self.authority.cert,
+                               "-verify_return_error"], input="", capture_output=True, text=True, timeout=10)
+        self.assertEqual(said.returncode, 0, said.stderr)
+        self.assertIn("Verify return code: 0 (ok)", said.stdout)
+        self.assertIn("TLSv1.2, Cipher is ECDHE-ECDSA-AES128-GCM-SHA256", said.stdout)
+        self.assertRegex(said.stdout, "Temp Key: ECDH, (prime256v1|secp256r1)")
+
+    def test_the_python_client_verifies_and_comes_back(self):
+        nodes = self.cluster.addresses()
+        with kvs_client.Session(nodes, ca_file=self.authority.cert) as session:
+            key = self.key_name()
+            self.assertTrue(session.put(key, "x" * 100000))
+            self.assertEqual(session.get(key), "x" * 100000)
+            letter = session.save()
+        with kvs_client.Session.restore(letter, ca_file=self.authority.cert) as other:
+            self.assertEqual(other.get(key), "x" * 100000)
+        other = Authority(self.directory, "unknown")
+        with kvs_client.Session(nodes, ca_file=other.cert, patience_s=1) as session:
+            with self.assertRaisesRegex(kvs_client.Unavailable, "certificate verify failed"):
+                session.get(key)
+
+    def test_requests_that_end_anywhere_in_a_record_are_answered(self):
+        """What one read leaves over, in a record that was begun, no longer shows at the socket."""
+        member, key = self.cluster[0], self.key_name()
+        self.addCleanup(member.thaw)
+        with socket.create_connection(split_address(member.address), timeout=5) as plain:
+            with self.context.wrap_socket(plain, server_hostname=self.hosts[0]) as encrypted:
+                self.send_in_pieces(encrypted, key, 4_000_000, 16_384)  # the kernel learns that much comes here
+                for length, piece in ((70_000, 10_000), (90_000, 16_384), (110_000, 9_999), (65_536, 8_000), (80_000, 777)):
+                    member.freeze()  # so that it finds all of it
+                    threading.Timer(0.1, member.thaw).start()
+                    self.send_in_pieces(encrypted, key, length, piece)
+
+    def send_in_pieces(self, encrypted, key, length, piece):
+        body = encode_body(value="y" * length)
+        request = f"PUT /kvs/{key} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        for at in range(0, len(request), piece):
+            encrypted.sendall(request[at:at + piece])
+        self.assertRegex(encrypted.recv(1000), b"^HTTP/1.1 20[01] ")
+
+    def test_others_are_served_while_handshakes_flood_in(self):
+        member = self.cluster[0]
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with self.assertRaises(ssl.SSLWantReadError):
+            self.context.wrap_bio(incoming, outgoing, server_hostname=self.hosts[0]).do_handshake()
+        hello = outgoing.read()
+        with member.client() as client, contextlib.ExitStack() as flood:
+            client.request("GET", "/health")
+            callers = []
+            for _ in range(FLOOD):
+                callers.append(flood.enter_context(socket.create_connection(split_address(member.address), timeout=5)))
+            for caller in callers:
+                caller.sendall(hello)
+            waits, start = [], time.monotonic()
+            while not waits or self.is_silent(callers[-1]):
+                asked = time.monotonic()
+                self.assertEqual(client.request("GET", "/health").status, 200)
+                waits.append(time.monotonic() - asked)
+            whole = time.monotonic() - start
+            self.assertGreater(len(waits), FLOOD / 16, f"in {whole:.2f} s")
+        self.check_others_go_on()
+
+    @staticmethod
+    def is_silent(caller):
+        caller.setblocking(False)
+        try:
+            return not caller.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
 
     def test_values_of_many_records_come_back(self):
         key, value = self.key_name(), "x" * LARGE
