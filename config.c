@@ -47,6 +47,14 @@ static const struct number {
     NUMBER("PEER_PORT_OFFSET", peer_port_offset, 10000, 1, 65534,
            "peers speak on the port this much higher"),
     NUMBER("PARK_MS", park_ms, 300, 0, 60000, "wait for a missing dependency before a 503"),
+    NUMBER("MAX_CONNECTIONS", connections_max, 65536, 1, 1048576,
+           "client connections at once; beyond it 503"),
+    NUMBER("MAX_CONNECTIONS_PER_CLIENT", connections_per_client_max, 16384, 1, 1048576,
+           "those of one address; beyond it 429"),
+    NUMBER("MAX_PARKED", parked_max, 1024, 1, 1048576,
+           "requests that wait for a dependency at once; beyond it 503"),
+    NUMBER("MAX_FORWARDED", forwarded_max, 16384, 1, 1048576,
+           "requests that wait for other nodes at once; beyond it 503"),
     NUMBER("READMIT_MS", readmit_ms, 3000, 0, HOUR_MS,
            "a node that was cut off must be heard this long"),
     NUMBER("FORWARD_MS", forward_ms, 2500, 1, 60000, "wait for another shard's answer"),
@@ -81,9 +89,29 @@ static bool read_numbers(struct reading *r) {
     return true;
 }
 
-/* Bytes, with K, M or G for powers of 1024. */
-static bool read_memory(struct reading *r) {
-    const char *text = look_up(r, "MAX_MEMORY");
+/* ---- Bytes ---- */
+
+static const struct amount {
+    const char *name;
+    size_t at; /* of a uint64_t in struct config */
+    const char *fallback, *help;
+} AMOUNTS[] = {
+#define AMOUNT(name, field, fallback, help)                                                        \
+    { name, offsetof(struct config, field), fallback, help }
+    AMOUNT("MAX_MEMORY", memory_bytes_max, NULL, "bytes of the store, such as 512M; beyond it 507"),
+    AMOUNT("MAX_BUFFERED", buffered_bytes_max, "256M",
+           "bytes kept for all clients together; beyond it 503"),
+    AMOUNT("MAX_PARKED_BYTES", parked_bytes_max, "64M", "bytes of what MAX_PARKED counts"),
+    AMOUNT("MAX_FORWARDED_BYTES", forwarded_bytes_max, "64M", "bytes of what MAX_FORWARDED counts"),
+#undef AMOUNT
+};
+
+#define AMOUNTS_COUNT (sizeof AMOUNTS / sizeof *AMOUNTS)
+
+/* With K, M or G for powers of 1024. */
+static bool read_amount(struct reading *r, const struct amount *row) {
+    const char *text = look_up(r, row->name);
+    if (text == NULL) text = row->fallback;
     if (text == NULL) return true;
     struct slice digits = slice_of(text);
     unsigned shift = 0;
@@ -96,9 +124,17 @@ static bool read_memory(struct reading *r) {
     if (shift > 0) digits.len--;
     uint64_t n;
     if (!slice_to_u64(digits, &n) || n == 0 || n > UINT64_MAX >> 1 >> shift) {
-        return fail(r, "MAX_MEMORY", text, "expected bytes, such as 500000000, 512M or 2G");
+        return fail(r, row->name, text, "expected bytes, such as 500000000, 512M or 2G");
     }
-    r->c.memory_bytes_max = n << shift;
+    n <<= shift;
+    memcpy((char *)&r->c + row->at, &n, sizeof n);
+    return true;
+}
+
+static bool read_amounts(struct reading *r) {
+    for (size_t i = 0; i < AMOUNTS_COUNT; i++) {
+        if (!read_amount(r, &AMOUNTS[i])) return false;
+    }
     return true;
 }
 
@@ -275,10 +311,23 @@ static bool read_log(struct reading *r) {
     return fail(r, "FSYNC", text, "expected always, everysec or never");
 }
 
+/* A request of a few hundred bytes must fit into what every connection may keep. */
+static bool check_buffered(struct reading *r) {
+    const struct config *c = &r->c;
+    uint64_t least = (uint64_t)c->connections_max * CONFIG_BUFFERED_EACH_MIN;
+    char text[24], why[80];
+    if (c->buffered_bytes_max >= least) return true;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)c->buffered_bytes_max);
+    snprintf(why, sizeof why, "MAX_CONNECTIONS=%u needs at least %lluK", c->connections_max,
+             (unsigned long long)least / 1024);
+    return fail(r, "MAX_BUFFERED", text, why);
+}
+
 /* What the settings must be to one another. */
 static bool check_together(struct reading *r) {
     const struct config *c = &r->c;
     char text[16];
+    if (!check_buffered(r)) return false;
     if (c->shard_count > c->view_count) {
         snprintf(text, sizeof text, "%u", c->shard_count);
         return fail(r, "SHARD_COUNT", text, "more shards than nodes in VIEW");
@@ -296,7 +345,7 @@ static bool check_together(struct reading *r) {
 bool config_read(struct config *out, config_lookup lookup, char error[CONFIG_ERROR_BYTES]) {
     struct reading r = {.lookup = lookup, .error = error};
     bool good = read_self(&r) && read_bind(&r) && read_view(&r) && read_numbers(&r) &&
-                read_memory(&r) && read_skew(&r) && read_cluster(&r) && read_secrets(&r) &&
+                read_amounts(&r) && read_skew(&r) && read_cluster(&r) && read_secrets(&r) &&
                 read_tls(&r) && read_log_level(&r) && read_log(&r) && check_together(&r);
     if (good) {
         *out = r.c;
@@ -314,7 +363,7 @@ void config_free(struct config *c) {
 static void put_setting(struct buffer *out, const char *name, const char *fallback,
                         const char *help) {
     char line[160];
-    int len = snprintf(line, sizeof line, "  %-17s %-15s %s\n", name, fallback, help);
+    int len = snprintf(line, sizeof line, "  %-26s %-15s %s\n", name, fallback, help);
     buffer_put(out, (struct slice){line, (size_t)len});
 }
 
@@ -328,11 +377,14 @@ void config_describe(struct buffer *out) {
     put_setting(out, "TLS_CERT", "none", "this node's certificates, PEM: clients speak HTTPS");
     put_setting(out, "TLS_KEY", "none", "its key");
     put_setting(out, "TLS_CA", "none", "the authority by which peers know one another");
-    put_setting(out, "MAX_MEMORY", "none", "bytes of the store, such as 512M; beyond it 507");
     put_setting(out, "DATA_DIR", "none", "directory of the log; without it all is in memory");
     put_setting(out, "FSYNC", "everysec", "always, everysec or never: when it is made sure of");
     put_setting(out, "CLOCK_SKEW_MS", "0", "for tests: the wall clock is wrong by this, +-");
     put_setting(out, "LOG_LEVEL", "info", "error, warn, info or debug");
+    for (size_t i = 0; i < AMOUNTS_COUNT; i++) {
+        const char *fallback = AMOUNTS[i].fallback;
+        put_setting(out, AMOUNTS[i].name, fallback == NULL ? "none" : fallback, AMOUNTS[i].help);
+    }
     for (size_t i = 0; i < NUMBERS_COUNT; i++) {
         char fallback[16] = "none";
         if (NUMBERS[i].fallback > 0) {

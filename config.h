@@ -17,6 +17,8 @@
 #define CONFIG_SECRET_MAX  256  /* bytes of a token or secret */
 #define CONFIG_PATH_MAX    1000 /* bytes of DATA_DIR */
 
+#define CONFIG_BUFFERED_EACH_MIN 1024 /* half of it is a connection's own: a small request fits */
+
 /* When the log is made sure of: before anything leaves, once a second, when the machine likes. */
 enum config_fsync { CONFIG_FSYNC_ALWAYS, CONFIG_FSYNC_EVERYSEC, CONFIG_FSYNC_NEVER };
 
@@ -32,6 +34,10 @@ struct config {
     char cluster_secret[CONFIG_SECRET_MAX + 1]; /* that peers must know; empty: none */
     const char *tls_cert, *tls_key, *tls_ca;    /* files; borrowed; NULL: not given */
     uint64_t memory_bytes_max;                  /* 0: no limit */
+    uint32_t connections_max, connections_per_client_max;
+    uint64_t buffered_bytes_max; /* at least CONFIG_BUFFERED_EACH_MIN for each connection */
+    uint32_t parked_max, forwarded_max;
+    uint64_t parked_bytes_max, forwarded_bytes_max;
     uint32_t peer_port_offset;
     uint32_t park_ms, readmit_ms, forward_ms;
     uint32_t request_ms, stall_ms, idle_ms;

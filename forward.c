@@ -44,14 +44,17 @@ struct sent {
 
 /* ---- Life ---- */
 
-void forward_init(struct forward *f, struct cluster *cluster, uint32_t forward_ms,
-                  uint32_t patience_ms) {
+void forward_init(struct forward *f, struct cluster *cluster, struct op_limits limits,
+                  uint32_t forward_ms, uint32_t patience_ms) {
     *f = (struct forward){
         .cluster = cluster,
+        .stats.limits = limits,
         .forward_ms = forward_ms,
         .patience_ms = patience_ms,
         .due_ms = UINT64_MAX,
     };
+    if (limits.ops_max == 0) f->stats.limits.ops_max = FORWARD_OPS_MAX;
+    if (limits.bytes_max == 0) f->stats.limits.bytes_max = FORWARD_BYTES_MAX;
     f->sent.end = &f->sent.first;
     for (int i = 0; i < 2; i++)
         f->ended[i].end = &f->ended[i].first;
@@ -196,7 +199,8 @@ static struct peer *find_owner(struct forward *f, uint32_t slot, const struct li
 }
 
 static bool has_room(const struct forward *f, size_t size) {
-    return f->stats.now < FORWARD_OPS_MAX && f->stats.bytes + size <= FORWARD_BYTES_MAX;
+    return f->stats.now < f->stats.limits.ops_max &&
+           f->stats.bytes + size <= f->stats.limits.bytes_max;
 }
 
 bool forward_reaches(struct forward *f, uint32_t slot) {
@@ -266,7 +270,10 @@ uint64_t forward_send(struct forward *f, const struct errand *errand, const stru
     struct peer *owner = find_owner(f, slot, NULL);
     struct wire_op whole = {.key = op->key, .value = op->value, .claim = op->claim->text};
     if (owner == NULL || !wire_op_fits(&whole)) return 0;
-    if (!has_room(f, sizeof(struct sent) + op->key.len + op->claim->text.len)) return 0;
+    if (!has_room(f, sizeof(struct sent) + op->key.len + op->claim->text.len)) {
+        f->stats.refused++;
+        return 0;
+    }
     struct sent *s = sent_create(errand, op, slot);
     s->id = ++f->last_id;
     s->shard = f->cluster->maps.map->shard_of_slot[slot];

@@ -21,7 +21,7 @@
 #include "wire_op.h"
 
 #define FORWARD_HOPS_MAX   3     /* while maps change, nodes may not agree who owns a slot */
-#define FORWARD_OPS_MAX    16384 /* sent on at once */
+#define FORWARD_OPS_MAX    16384 /* the default: sent on at once */
 #define FORWARD_BYTES_MAX  (64 * 1024 * 1024) /* kept of them, answers included */
 #define FORWARD_OUTPUT_MAX (16 * 1024 * 1024) /* unsent on a link: nothing is put behind it */
 #define FORWARD_BUCKETS    4096
@@ -29,7 +29,9 @@
 struct forward_stats {
     uint64_t sent[OP_KINDS];
     uint64_t sent_again, unknown; /* reads, of another owner; writes without an answer */
+    uint64_t refused;             /* times that there was no room for one more */
     uint64_t now, bytes;
+    struct op_limits limits; /* of these */
 };
 
 struct sent;
@@ -57,8 +59,8 @@ struct forward {
     struct forward_stats stats;
 };
 
-void forward_init(struct forward *f, struct cluster *cluster, uint32_t forward_ms,
-                  uint32_t patience_ms);
+void forward_init(struct forward *f, struct cluster *cluster, struct op_limits limits,
+                  uint32_t forward_ms, uint32_t patience_ms);
 void forward_free(struct forward *f);
 
 /* Moves the clock; ends what has run out of time, sends what was homeless. */

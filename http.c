@@ -486,6 +486,7 @@ static struct slice status_line(int status) {
     case 408: return SLICE("HTTP/1.1 408 Request Timeout\r\n");
     case 413: return SLICE("HTTP/1.1 413 Content Too Large\r\n");
     case 417: return SLICE("HTTP/1.1 417 Expectation Failed\r\n");
+    case 429: return SLICE("HTTP/1.1 429 Too Many Requests\r\n");
     case 431: return SLICE("HTTP/1.1 431 Request Header Fields Too Large\r\n");
     case 501: return SLICE("HTTP/1.1 501 Not Implemented\r\n");
     case 503: return SLICE("HTTP/1.1 503 Service Unavailable\r\n");

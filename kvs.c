@@ -27,7 +27,7 @@ static int print_help(void) {
         "       kvs --health           is the node of these settings up? exit code 0 or 1\n"
         "       kvs --version\n"
         "       kvs --help\n\n"
-        "  %-17s %-15s %s\n%.*s",
+        "  %-26s %-15s %s\n%.*s",
         KVS_VERSION, "setting", "default", "meaning", (int)settings.len, settings.at);
     buffer_free(&settings);
     return EXIT_SUCCESS;

@@ -54,6 +54,15 @@ struct listing *listing_create(const struct listing_query *query, uint64_t token
     return l;
 }
 
+size_t listing_bytes(const struct listing *l) {
+    size_t bytes = sizeof *l + l->prefix.cap + l->last.cap + l->query.cap + l->pairs.bytes.cap +
+                   l->pairs.count * sizeof *l->pairs.keys;
+    if (l->sources == NULL) return bytes;
+    for (uint32_t i = 0; i < SHARD_COUNT_MAX; i++)
+        bytes += sizeof l->sources[i] + l->sources[i].bytes.cap;
+    return bytes;
+}
+
 void listing_free(struct listing *l, struct node *n) {
     bool any_asked = false;
     for (uint32_t i = 0; l->sources != NULL && i < SHARD_COUNT_MAX; i++) {

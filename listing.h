@@ -40,6 +40,9 @@ enum listing_state {
 enum listing_state listing_fill(struct listing *l, struct node *n, struct buffer *out,
                                 size_t enough);
 
+/* Of memory, that it holds now. */
+size_t listing_bytes(const struct listing *l);
+
 /* The answer to an OP_LIST under its token. */
 void listing_take(struct listing *l, const struct answer *answer);
 

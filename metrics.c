@@ -1,6 +1,8 @@
 /* The text of GET /metrics. See metrics.h. */
 #include "metrics.h"
 
+#include <stdio.h>
+
 static void put_metric(struct buffer *out, const char *name, const char *type, const char *help,
                        uint64_t value) {
     buffer_put(out, SLICE("# HELP "));
@@ -16,6 +18,15 @@ static void put_metric(struct buffer *out, const char *name, const char *type, c
     buffer_put_char(out, ' ');
     buffer_put_u64(out, value);
     buffer_put_char(out, '\n');
+}
+
+/* A gauge, and beside it how far it may go. */
+static void put_limited(struct buffer *out, const char *name, const char *help, uint64_t value,
+                        uint64_t max) {
+    char max_name[64];
+    snprintf(max_name, sizeof max_name, "%s_max", name);
+    put_metric(out, name, "gauge", help, value);
+    put_metric(out, max_name, "gauge", "The limit of the one before.", max);
 }
 
 static const char *const OP_NAMES[OP_KINDS] = {"get", "put", "delete", "count", "list"};
@@ -52,10 +63,12 @@ static void put_operations(struct buffer *out, const struct node_stats *stats) {
 static void put_node(struct buffer *out, const struct node *n) {
     const struct parking *parking = node_parking(n);
     put_operations(out, node_stats(n));
-    put_metric(out, "kvs_parked", "gauge", "Operations that wait for dependencies.",
-               parking->count);
-    put_metric(out, "kvs_parked_bytes", "gauge", "Bytes held by waiting operations.",
-               parking->bytes);
+    put_limited(out, "kvs_parked", "Operations that wait for dependencies.", parking->count,
+                parking->limits.ops_max);
+    put_limited(out, "kvs_parked_bytes", "Bytes held by waiting operations.", parking->bytes,
+                parking->limits.bytes_max);
+    put_metric(out, "kvs_parked_refused_total", "counter",
+               "Operations that had to wait and found no room.", parking->refused);
     put_metric(out, "kvs_parked_total", "counter", "Operations that had to wait.", parking->total);
     put_metric(out, "kvs_keys", "gauge", "Live keys in the store.", store_live(node_store(n)));
     put_metric(out, "kvs_tombstones", "gauge", "Deleted keys that are remembered.",
@@ -77,9 +90,12 @@ static void put_forwarded(struct buffer *out, const struct node *n) {
         buffer_put_u64(out, stats->sent[op]);
         buffer_put_char(out, '\n');
     }
-    put_metric(out, "kvs_forwarded", "gauge", "Operations that wait for another node's answer.",
-               stats->now);
-    put_metric(out, "kvs_forwarded_bytes", "gauge", "Bytes held by those.", stats->bytes);
+    put_limited(out, "kvs_forwarded", "Operations that wait for another node's answer.", stats->now,
+                stats->limits.ops_max);
+    put_limited(out, "kvs_forwarded_bytes", "Bytes held by those.", stats->bytes,
+                stats->limits.bytes_max);
+    put_metric(out, "kvs_forwarded_refused_total", "counter",
+               "Times that an operation was to be sent on and too many were.", stats->refused);
     put_metric(out, "kvs_forwarded_again_total", "counter",
                "Reads that were sent on to a second node, since the first was lost.",
                stats->sent_again);
@@ -129,10 +145,29 @@ static void put_log(struct buffer *out, const struct log_stats *log) {
                log->is_compacting);
 }
 
+/* What clients may have of this node. */
+static void put_client_limits(struct buffer *out, const struct server_stats *server) {
+    put_limited(out, "kvs_connections_open", "Client connections.", server->connections_open,
+                server->connections_max);
+    put_metric(out, "kvs_connections_refused_total", "counter",
+               "Client connections refused since there were too many.", server->connections_beyond);
+    put_metric(out, "kvs_clients", "gauge", "Addresses that have connections.", server->clients);
+    put_metric(out, "kvs_clients_full", "gauge", "Those that have as many as they may.",
+               server->clients_full);
+    put_metric(out, "kvs_connections_per_client_max", "gauge", "Connections of one address.",
+               server->per_client_max);
+    put_metric(out, "kvs_connections_per_client_refused_total", "counter",
+               "Connections refused since their address had too many.", server->clients_beyond);
+    put_limited(out, "kvs_buffered_bytes", "Bytes kept for all client connections.",
+                server->buffered.bytes, server->buffered.bytes_max);
+    put_metric(out, "kvs_buffered_refused_total", "counter",
+               "Requests refused and connections closed since too much was kept.",
+               server->buffered_beyond);
+}
+
 void metrics_put(struct buffer *out, const struct server_stats *server, const struct log_stats *log,
                  const struct node *n) {
-    put_metric(out, "kvs_connections_open", "gauge", "Client connections.",
-               server->connections_open);
+    put_client_limits(out, server);
     put_metric(out, "kvs_connections_accepted_total", "counter", "Client connections accepted.",
                server->connections_accepted);
     put_metric(out, "kvs_accept_failures_total", "counter",

@@ -2,6 +2,7 @@
 #ifndef KVS_METRICS_H
 #define KVS_METRICS_H
 
+#include "budget.h"
 #include "bytes.h"
 #include "node.h"
 
@@ -9,6 +10,10 @@
 struct server_stats {
     uint64_t connections_open, connections_accepted, connections_refused;
     uint64_t connections_timed_out;
+    uint64_t connections_max, connections_beyond;                   /* refused for that */
+    uint64_t clients, clients_full, per_client_max, clients_beyond; /* by address; the same */
+    struct budget buffered; /* what is kept for all of them */
+    uint64_t buffered_beyond;
     uint64_t requests;
     uint64_t responses_4xx, responses_5xx;
     uint64_t bytes_received, bytes_sent;

@@ -81,8 +81,8 @@ struct node *node_create(const struct node_config *config, uint64_t now_ms, uint
     n->cluster.on_operation = on_operation;
     n->replica = &n->cluster.replica;
     serve_init(&n->serve, &n->cluster, config->memory_bytes_max);
-    forward_init(&n->forward, &n->cluster, config->forward_ms, config->park_ms);
-    parking_init(&n->parking);
+    forward_init(&n->forward, &n->cluster, config->forwarded, config->forward_ms, config->park_ms);
+    parking_init(&n->parking, config->parked);
     for (int i = 0; i < 2; i++)
         n->done[i].end = &n->done[i].first;
     n->park_ms = config->park_ms;

@@ -18,20 +18,20 @@
 
 struct node_config {
     struct address self;
-    const struct address *view; /* sorted, without repeats, self among them; copied */
-    uint32_t view_count;
-    uint32_t shard_count;                         /* 0: not given, the automatic map */
-    uint64_t memory_bytes_max;                    /* 0: no limit */
+    const struct address *view;       /* sorted, without repeats, self among them; copied */
+    uint32_t view_count, shard_count; /* of shards, 0: not given, the automatic map */
+    uint64_t memory_bytes_max;        /* 0: no limit */
     uint32_t park_ms, peer_port_offset, greet_ms; /* of a handshake; 0: PEER_DIAL_MS */
     uint32_t forward_ms;                          /* how long another node's answer is waited for */
-    uint32_t readmit_ms;          /* a node that was cut off is heard this long before it is back */
-    struct slice cluster, secret; /* of all nodes; others are refused; borrowed */
-    uint32_t ring_writes_max;     /* delivered writes kept for who missed them; 0: the default */
-    uint32_t over_actors_max;     /* CLUSTER_OVER_ACTORS, if 0 */
-    bool keeps_journal;           /* what must survive goes through durable.h */
-    uint64_t boot;                /* a fresh random number for this process start; not 0 */
-    struct hash_seed seed;        /* of the store's tables */
-    uint64_t (*random64)(void);   /* for the ids of actors */
+    uint32_t readmit_ms; /* a node that was cut off is heard this long before it is back */
+    struct op_limits parked, forwarded; /* what waits for something here, or for another node */
+    struct slice cluster, secret;       /* of all nodes; others are refused; borrowed */
+    uint32_t ring_writes_max;   /* delivered writes kept for who missed them; 0: the default */
+    uint32_t over_actors_max;   /* CLUSTER_OVER_ACTORS, if 0 */
+    bool keeps_journal;         /* what must survive goes through durable.h */
+    uint64_t boot;              /* a fresh random number for this process start; not 0 */
+    struct hash_seed seed;      /* of the store's tables */
+    uint64_t (*random64)(void); /* for the ids of actors */
 };
 
 struct node;

@@ -24,6 +24,12 @@ static inline bool op_has_key(enum op_kind kind) {
     return kind == OP_GET || op_is_write(kind);
 }
 
+/* How many may wait for something at once, and the bytes that they hold together. 0: the default.
+ */
+struct op_limits {
+    uint64_t ops_max, bytes_max;
+};
+
 struct op {
     enum op_kind kind;
     struct slice key;   /* UTF-8, 1 to STORE_KEY_BYTES_MAX bytes; OP_LIST: behind which, or empty */

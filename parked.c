@@ -3,8 +3,10 @@
 
 #include <stdlib.h>
 
-void parking_init(struct parking *p) {
-    *p = (struct parking){.end = &p->first};
+void parking_init(struct parking *p, struct op_limits limits) {
+    *p = (struct parking){.end = &p->first, .limits = limits};
+    if (limits.ops_max == 0) p->limits.ops_max = PARKED_MAX;
+    if (limits.bytes_max == 0) p->limits.bytes_max = PARKED_BYTES_MAX;
 }
 
 void parking_free(struct parking *p) {
@@ -16,7 +18,10 @@ void parking_free(struct parking *p) {
 
 struct parked *parking_add(struct parking *p, const struct errand *errand, const struct op *op) {
     size_t size = sizeof(struct parked) + op->key.len + op->value.len + op->claim->text.len;
-    if (p->count == PARKED_MAX || p->bytes + size > PARKED_BYTES_MAX) return NULL;
+    if (p->count >= p->limits.ops_max || p->bytes + size > p->limits.bytes_max) {
+        p->refused++;
+        return NULL;
+    }
     struct parked *parked = bytes_alloc(size);
     char *at = parked->bytes;
     *parked = (struct parked){.errand = *errand, .op = *op, .size = size};

@@ -5,7 +5,7 @@
 
 #include "op.h"
 
-#define PARKED_MAX       1024               /* waiting at once */
+#define PARKED_MAX       1024               /* the default: waiting at once */
 #define PARKED_BYTES_MAX (64 * 1024 * 1024) /* and what they hold together */
 
 enum parked_for {
@@ -29,10 +29,12 @@ struct parked {
 
 struct parking {
     struct parked *first, **end; /* owned */
+    struct op_limits limits;
     uint64_t count, bytes, total;
+    uint64_t refused; /* for want of room */
 };
 
-void parking_init(struct parking *p);
+void parking_init(struct parking *p, struct op_limits limits);
 void parking_free(struct parking *p);
 
 /* Copies the operation. NULL: too many wait already; otherwise what is not given here is 0. */

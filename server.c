@@ -5,6 +5,13 @@
  * end of a connection's turn, a request that is not complete or answers that the client does not
  * take, is copied into buffers of its own, which are freed when they are empty.
  *
+ * Limits. There may be so many connections, and so many of one address; beyond that one is answered
+ * and closed as soon as it is accepted (refused.h). What all connections keep together is limited
+ * by a budget (budget.h): count_bytes() says what one keeps after it has changed, in settle() at
+ * the latest. A connection that keeps more and may not, gives it back: of requests nothing is left
+ * but that one is refused in their place, when its turn has come (refuse_input); who has answers
+ * and does not take them is closed. What was begun stays begun.
+ *
  * Back-pressure. While a connection has answers that its client does not take, it reads and parses
  * nothing, so it holds at most OUTPUT_BYTES_MAX plus one answer, those of its queue, and one shared
  * buffer's worth of requests beside one that is not complete. The kernel's buffers fill up and the
@@ -60,21 +67,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alarm.h"
 #include "api.h"
+#include "origins.h"
 #include "durable.h"
 #include "listener.h"
 #include "log.h"
+#include "refused.h"
 #include "sock.h"
 
 #define INPUT_BYTES      (64 * 1024)  /* read at once from one connection */
 #define OUTPUT_BYTES_MAX (256 * 1024) /* answers made before some must have been taken */
 #define PIECE_BYTES      (32 * 1024)  /* of a listing, made at once */
 #define QUEUE_MAX        256          /* exchanges of one connection under way */
-#define QUEUE_BYTES_MAX  (256 * 1024) /* of their bodies together, before one more is begun */
+#define QUEUE_BYTES_MAX  (256 * 1024) /* kept of them together, before one more is begun */
 #define ASIDE_BYTES_MAX  (32 * 1024)  /* held, before the turn ends: clients need not idle for it */
 #define KEEP_BYTES_MAX   (1024 * 1024) /* shared buffers larger than this are given back */
+#define SHRINK_BYTES     4096          /* kept input shrinks when so much of its room is not used */
 #define LINGER_MS        2000          /* for a client to read its last answer */
 #define LINGER_STOP_MS   300           /* the same when the node stops */
+
+#define ALARMS 5 /* one for each limit */
 
 #define TOKEN_FD_BITS 24 /* see token_of() */
 
@@ -83,8 +96,8 @@ enum conn_state { CONN_READING, CONN_WAITING, CONN_STREAMING, CONN_CLOSING, CONN
 /* A request that was begun and could not be answered at once. */
 struct exchange {
     struct exchange *next;
-    uint64_t token; /* by which the node knows it */
-    size_t body_bytes;
+    uint64_t token;                         /* by which the node knows it */
+    size_t bytes;                           /* its own, of its body in the node, of its answer */
     bool head_only, client_1_0, keep_alive; /* as in struct conn */
     bool parked;                            /* was not begun at once */
     bool answered;                          /* before its turn */
@@ -95,7 +108,7 @@ struct exchange {
 struct queue {
     struct exchange *first, **end; /* owned */
     uint32_t count;
-    size_t body_bytes;     /* of all of them */
+    size_t bytes;          /* of all of them */
     uint64_t lane;         /* of all of them, if they are writes */
     struct buffer answers; /* whose turn has come; sent at the end of the loop's turn */
     struct conn *next;     /* in server->answered */
@@ -126,6 +139,8 @@ struct conn {
     struct listing *listing; /* CONN_STREAMING; owned */
     uint64_t listing_token;  /* by which the node knows it */
     bool listing_waits;      /* for a chunk of another node */
+    uint32_t kept;           /* bytes, as they count in the budget */
+    uint32_t aside;          /* of them, its output that was put aside in this turn */
     struct queue *queue;     /* NULL: empty; owned */
 };
 
@@ -158,6 +173,11 @@ struct server {
     struct conn **conns; /* owned; by descriptor */
     size_t conns_cap;
     struct server_stats stats;
+    struct origins origins;
+    struct refused refused;
+    uint32_t refused_ipv4; /* the last that had too many connections */
+    struct alarm alarms[ALARMS];
+    uint64_t refusals;    /* when the alarms were looked at */
     char *input;          /* shared: INPUT_BYTES */
     struct buffer output; /* shared: answers of the connection in hand */
     struct reply reply;   /* shared: the answer being made */
@@ -189,10 +209,41 @@ static void set_deadline(struct conn *c, uint64_t from_now_ms) {
     }
 }
 
+/* ---- The budget: what is kept for clients ---- */
+
+static const char TOO_MUCH_BUFFERED[] = "Too much is buffered for clients; try again later";
+
+static size_t bytes_of(const struct conn *c) {
+    size_t bytes = c->in.cap + c->out.cap + c->aside;
+    if (c->queue != NULL) bytes += sizeof *c->queue + c->queue->bytes + c->queue->answers.cap;
+    if (c->listing != NULL) bytes += listing_bytes(c->listing);
+    return bytes;
+}
+
+/* What it keeps has changed. False: it keeps more, and may not. */
+static bool count_bytes(struct conn *c) {
+    return budget_set(&c->server->stats.buffered, &c->kept, bytes_of(c));
+}
+
+/* The same for a connection that is closed if it may not. */
+static bool may_keep(struct conn *c) {
+    bool may = count_bytes(c);
+    c->server->stats.buffered_beyond += !may;
+    return may;
+}
+
+/* So many bytes are more than its share, and nobody may keep more now. */
+static bool is_too_much(const struct conn *c, size_t bytes) {
+    const struct budget *b = &c->server->stats.buffered;
+    return bytes > b->share && budget_is_spent(b);
+}
+
 /* ---- Queues: the exchanges of a connection that are under way ---- */
 
-static bool queue_has_room(const struct queue *q) {
-    return q == NULL || (q->count < QUEUE_MAX && q->body_bytes < QUEUE_BYTES_MAX);
+static bool queue_has_room(const struct conn *c) {
+    const struct queue *q = c->queue;
+    return q == NULL || (q->count < QUEUE_MAX && q->bytes < QUEUE_BYTES_MAX &&
+                         !is_too_much(c, q->bytes + sizeof *q));
 }
 
 static struct exchange *queue_push(struct conn *c, const struct exchange *begun) {
@@ -205,7 +256,7 @@ static struct exchange *queue_push(struct conn *c, const struct exchange *begun)
     *c->queue->end = e;
     c->queue->end = &e->next;
     c->queue->count++;
-    c->queue->body_bytes += e->body_bytes;
+    c->queue->bytes += e->bytes;
     return e;
 }
 
@@ -214,7 +265,7 @@ static void queue_pop(struct queue *q) {
     q->first = e->next;
     if (q->first == NULL) q->end = &q->first;
     q->count--;
-    q->body_bytes -= e->body_bytes;
+    q->bytes -= e->bytes;
     buffer_free(&e->answer);
     free(e);
 }
@@ -244,14 +295,27 @@ static void on_conn_event(struct watch *w, unsigned events);
 static void on_conn_timer(struct timer *t);
 static void stop_conn(struct conn *c);
 
+static void count_clients(struct server *s) {
+    s->stats.clients = s->origins.count;
+    s->stats.clients_full = s->origins.full;
+}
+
+/* A connection that was let in is closed. */
+static void leave(struct server *s, struct sock *sock) {
+    origins_leave(&s->origins, sock->ipv4);
+    count_clients(s);
+    sock_close(sock);
+}
+
 static void conn_free(struct conn *c) {
     struct server *s = c->server;
     if (c->queue != NULL) queue_free(c->queue, s->api.node);
     reactor_unwatch(s->reactor, &c->watch);
     reactor_cancel_timer(s->reactor, &c->timer);
+    budget_set(&s->stats.buffered, &c->kept, 0);
     s->conns[c->watch.fd] = NULL;
     s->stats.connections_open--;
-    sock_close(&c->sock);
+    leave(s, &c->sock);
     buffer_free(&c->in);
     buffer_free(&c->out);
     if (c->listing != NULL) listing_free(c->listing, s->api.node);
@@ -276,7 +340,7 @@ static void conn_create(struct server *s, struct sock sock) {
     http_parser_reset(&c->parser);
     if (!reactor_watch(s->reactor, &c->watch, REACTOR_READ)) {
         log_line(LOG_WARN, "http: a connection cannot be watched: %s", strerror(errno));
-        sock_close(&c->sock);
+        leave(s, &c->sock);
         free(c);
         return;
     }
@@ -285,23 +349,6 @@ static void conn_create(struct server *s, struct sock sock) {
     c->number = ++s->stats.connections_accepted;
     /* With a session to be agreed on, silence is dear. */
     set_deadline(c, c->sock.tls == NULL ? s->config.idle_ms : s->config.request_ms);
-}
-
-/* ---- Accepting ---- */
-
-static void on_accept(struct listener *l, struct sock sock) {
-    struct server *s = CONTAINER_OF(l, struct server, listener);
-    struct tls *tls = s->config.tls == NULL ? NULL : *s->config.tls;
-    if (sock_encrypt(&sock, tls, false)) {
-        conn_create(s, sock);
-    } else {
-        sock_close(&sock);
-    }
-}
-
-static void on_accept_failure(struct listener *l) {
-    CONTAINER_OF(l, struct server, listener)->stats.connections_refused++;
-    log_line(LOG_WARN, "http: cannot accept: %s", strerror(errno));
 }
 
 /* ---- Writing answers ---- */
@@ -363,6 +410,59 @@ static void put_refusal(struct conn *c, int status, const char *error) {
     put_reply(c);
 }
 
+/* ---- Accepting ---- */
+
+/* An answer of few bytes, which the kernel has room for. Where a session would have to be agreed on
+ * first, its client reads an end of file. */
+static void refuse(struct server *s, struct sock sock, int status, const char *error) {
+    struct tls *tls = s->config.tls == NULL ? NULL : *s->config.tls;
+    if (tls != NULL) {
+        sock_close(&sock);
+        return;
+    }
+    s->reply.body.len = 0;
+    api_put_error(&s->reply, status, error);
+    struct http_head head = {
+        .status = status,
+        .content_type = s->reply.content_type,
+        .retry_after_s = API_RETRY_AFTER_S,
+        .content_length = s->reply.body.len,
+        .close = true,
+        .date = date_now(s),
+    };
+    http_put_head(&s->output, &head);
+    buffer_put(&s->output, buffer_slice(&s->reply.body));
+    refused_add(&s->refused, sock, buffer_slice(&s->output));
+    s->output.len = 0;
+}
+
+static void on_accept(struct listener *l, struct sock sock) {
+    struct server *s = CONTAINER_OF(l, struct server, listener);
+    struct tls *tls = s->config.tls == NULL ? NULL : *s->config.tls;
+    if (s->stats.connections_open >= s->config.connections_max) {
+        s->stats.connections_beyond++;
+        refuse(s, sock, 503, "Too many connections");
+        return;
+    }
+    if (!origins_enter(&s->origins, sock.ipv4)) {
+        s->stats.clients_beyond++;
+        s->refused_ipv4 = sock.ipv4;
+        refuse(s, sock, 429, "Too many connections from this address");
+        return;
+    }
+    count_clients(s);
+    if (sock_encrypt(&sock, tls, false)) {
+        conn_create(s, sock);
+    } else {
+        leave(s, &sock);
+    }
+}
+
+static void on_accept_failure(struct listener *l) {
+    CONTAINER_OF(l, struct server, listener)->stats.connections_refused++;
+    log_line(LOG_WARN, "http: cannot accept: %s", strerror(errno));
+}
+
 /* ---- Exchanges ---- */
 
 /* The exchange in hand has no answer yet, or not its turn. */
@@ -370,7 +470,7 @@ static struct exchange *queue_exchange(struct conn *c, const struct api_request 
     if (!c->keep_alive) c->state = CONN_WAITING; /* nothing comes after it */
     return queue_push(c, &(struct exchange){
                              .token = request->token,
-                             .body_bytes = request->body.len,
+                             .bytes = sizeof(struct exchange) + request->body.len,
                              .head_only = c->head_only,
                              .client_1_0 = c->client_1_0,
                              .keep_alive = c->keep_alive,
@@ -391,11 +491,48 @@ static void place_answer(struct conn *c, struct exchange *e) {
                (struct slice){output->at + begin, output->len - begin});
     output->len = begin;
     e->answered = true;
+    e->bytes += e->answer.cap;
+    q->bytes += e->answer.cap;
     while (q->first != NULL && q->first->answered) {
         buffer_put(&q->answers, buffer_slice(&q->first->answer));
         c->keep_alive = q->first->keep_alive;
         queue_pop(q);
     }
+}
+
+/* The answer to a whole request; the connection goes on. */
+static void refuse_for_budget(struct server *s) {
+    s->stats.buffered_beyond++;
+    s->reply.allow = NULL;
+    api_put_error(&s->reply, 503, TOO_MUCH_BUFFERED);
+}
+
+/* A write that is under way is kept, with its body, until others have it. */
+static enum api_outcome handle(struct conn *c, const struct api_request *request) {
+    struct server *s = c->server;
+    bool is_write = request->method == HTTP_PUT || request->method == HTTP_DELETE;
+    if (is_write && node_map(s->api.node)->node_count > 1 && is_too_much(c, request->body.len)) {
+        refuse_for_budget(s);
+        return API_ANSWERED;
+    }
+    return api_handle(&s->api, request, &s->reply);
+}
+
+/* The listing in s->reply begins, or is refused: it takes more than a share, and a while. */
+static void begin_listing(struct conn *c, uint64_t token) {
+    struct server *s = c->server;
+    if (budget_is_spent(&s->stats.buffered)) {
+        listing_free(s->reply.listing, s->api.node);
+        refuse_for_budget(s);
+        put_reply(c);
+        return;
+    }
+    c->state = CONN_STREAMING;
+    c->listing = s->reply.listing;
+    c->listing_token = token;
+    c->listing_waits = false;
+    if (c->client_1_0) c->keep_alive = false; /* the end of the body is the end of file */
+    put_head(c);
 }
 
 /* A complete request stands in `bytes`, as the parser says. */
@@ -414,7 +551,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
     c->keep_alive = c->parser.keep_alive && !s->stopping;
     c->continue_sent = false;
     s->reply.body.len = 0;
-    switch (api_handle(&s->api, &request, &s->reply)) {
+    switch (handle(c, &request)) {
     case API_ANSWERED:
         if (c->queue == NULL) {
             put_reply(c);
@@ -430,14 +567,7 @@ static void begin_exchange(struct conn *c, const char *bytes) {
         queue_exchange(c, &request)->parked = true;
         c->state = CONN_WAITING;
         break;
-    case API_STREAMS:
-        c->state = CONN_STREAMING;
-        c->listing = s->reply.listing;
-        c->listing_token = request.token;
-        c->listing_waits = false;
-        if (c->client_1_0) c->keep_alive = false; /* the end of the body is the end of file */
-        put_head(c);
-        break;
+    case API_STREAMS: begin_listing(c, request.token); break;
     }
 }
 
@@ -473,9 +603,19 @@ static void put_piece(struct conn *c) {
 
 /* ---- Reading requests ---- */
 
+static bool must_hold(const struct server *s);
+
+/* Answers beyond a share were made, or nearly: nobody may keep more than that, and they will have
+ * to be put aside. */
+static bool share_is_made(const struct server *s) {
+    const struct budget *b = &s->stats.buffered;
+    return budget_is_spent(b) && s->output.len >= b->share / 2 && must_hold(s);
+}
+
 static bool may_take_request(const struct conn *c) {
-    return c->state == CONN_READING && c->server->output.len < OUTPUT_BYTES_MAX &&
-           queue_has_room(c->queue);
+    const struct server *s = c->server;
+    return c->state == CONN_READING && s->output.len < OUTPUT_BYTES_MAX && !share_is_made(s) &&
+           queue_has_room(c);
 }
 
 /* A request that had to wait was parsed before. */
@@ -503,7 +643,23 @@ static void keep_input(struct conn *c, const char *bytes, size_t len) {
     } else if (bytes != c->in.at || len != c->in.len) {
         memmove(c->in.at, bytes, len);
         c->in.len = len;
+        if (bytes != c->in.at && c->in.cap - len > SHRINK_BYTES) {
+            c->in.at = bytes_realloc(c->in.at, len);
+            c->in.cap = len;
+        }
     }
+}
+
+/* In place of all that it has sent and that was not begun, one request stands that is refused. */
+static void refuse_input(struct conn *c) {
+    c->server->stats.buffered_beyond++;
+    buffer_free(&c->in);
+    buffer_put_char(&c->in, '?');
+    c->parser.status = 503;
+    c->parser.error = TOO_MUCH_BUFFERED;
+    c->malformed = c->unparsed = true;
+    c->partial = false;
+    count_bytes(c);
 }
 
 /* Answers the complete requests in bytes[0..len), as far as the client takes answers, and keeps
@@ -572,6 +728,7 @@ static void read_input(struct conn *c) {
         buffer_put(&c->in, (struct slice){s->input, (size_t)n});
         take_requests(c, c->in.at, c->in.len);
     }
+    if (c->in.len > 0 && !count_bytes(c)) refuse_input(c);
 }
 
 /* ---- Holding ---- */
@@ -584,8 +741,8 @@ static bool must_hold(const struct server *s) {
     return !gate_is_open(g) || node_journal(s->api.node).len > 0;
 }
 
-/* Puts the shared output aside. */
-static void hold(struct conn *c) {
+/* Puts the shared output aside. False: it may not keep as much. */
+static bool hold(struct conn *c) {
     struct holding *h = &c->server->holding;
     struct buffer *output = &c->server->output;
     if (h->count == h->cap) {
@@ -595,9 +752,11 @@ static void hold(struct conn *c) {
     h->rows[h->count++] =
         (struct held_conn){c->watch.fd, c->number, h->aside.len, output->len, UINT64_MAX};
     buffer_put(&h->aside, buffer_slice(output));
+    c->aside = (uint32_t)output->len;
     output->len = 0;
     c->held = true;
     if (h->aside.len >= ASIDE_BYTES_MAX) reactor_end_turn(c->server->reactor);
+    return may_keep(c);
 }
 
 static struct conn *conn_of_row(const struct server *s, const struct held_conn *row) {
@@ -613,7 +772,7 @@ static void await_client(struct conn *c) {
     set_deadline(c, c->server->config.stall_ms);
 }
 
-/* Keeps what the client does not take. False: the socket is broken. */
+/* Keeps what the client does not take. False: the socket is broken, or it may not keep as much. */
 static bool send_bytes(struct conn *c, struct slice bytes) {
     long n = sock_write(&c->sock, bytes.at, bytes.len);
     size_t sent = n > 0 ? (size_t)n : 0;
@@ -622,17 +781,18 @@ static bool send_bytes(struct conn *c, struct slice bytes) {
         buffer_put(&c->out, (struct slice){bytes.at + sent, bytes.len - sent});
         c->out_sent = 0;
         await_client(c);
+        if (!may_keep(c)) return false;
     }
     return n != SOCK_BROKEN;
 }
 
-/* Sends the shared output, if it may leave. False: the socket is broken. */
+/* Sends the shared output, if it may leave. False: the connection is to be closed. */
 static bool send_output(struct conn *c) {
     struct buffer *output = &c->server->output;
     if (output->len == 0) return true;
     bool whole = true;
     if (must_hold(c->server)) {
-        hold(c);
+        whole = hold(c);
     } else {
         whole = send_bytes(c, buffer_slice(output));
     }
@@ -677,19 +837,24 @@ static void put_answers(struct conn *c) {
     if (q->first == NULL) end_queue(c);
 }
 
-/* Makes the answers that can be made now, one round of them, and sends them. False: the socket is
- * broken. */
+/* Makes the answers that can be made now, one round of them, and sends them. False: the connection
+ * is to be closed. */
 static bool go_on(struct conn *c) {
     if (c->out.len > 0 || c->held) return true; /* the client has answers to take first */
     put_answers(c);
     if (c->unparsed && c->state == CONN_READING) take_requests(c, c->in.at, c->in.len);
     if (c->state == CONN_STREAMING && !c->listing_waits) put_piece(c);
+    if (c->listing != NULL && !may_keep(c)) {
+        c->server->output.len = 0;
+        return false;
+    }
     return send_output(c);
 }
 
 /* What the connection waits for next; frees it when that is nothing. */
 static void settle(struct conn *c) {
     assert(c->queue != NULL ? c->state <= CONN_WAITING : c->state != CONN_WAITING);
+    count_bytes(c);
     if (c->held) return; /* server_release() comes back to it */
     bool sending = c->out.len > 0;
     if (c->state == CONN_CLOSING && !sending) {
@@ -697,7 +862,7 @@ static void settle(struct conn *c) {
         c->state = CONN_DRAINING;
         set_deadline(c, c->server->stopping ? LINGER_STOP_MS : LINGER_MS);
     }
-    bool takes_requests = c->state == CONN_READING && queue_has_room(c->queue);
+    bool takes_requests = c->state == CONN_READING && queue_has_room(c);
     bool more_to_make =
         (c->state == CONN_STREAMING && !c->listing_waits) || (takes_requests && c->unparsed);
     bool at_rest = c->state == CONN_READING && !sending && !c->unparsed;
@@ -705,7 +870,7 @@ static void settle(struct conn *c) {
         conn_free(c);
         return;
     }
-    bool reads = !c->peer_done && (at_rest || c->state == CONN_DRAINING);
+    bool reads = !c->peer_done && ((at_rest && takes_requests) || c->state == CONN_DRAINING);
     /* A client that takes answers gets the next round when it can take it: in a later turn, so
      * that other connections have theirs first. */
     bool writes = sending || more_to_make;
@@ -778,6 +943,12 @@ static void on_conn_timer(struct timer *t) {
 
 /* ---- The end of a turn ---- */
 
+/* It keeps more than it may. */
+static void close_beyond(struct conn *c) {
+    c->server->stats.buffered_beyond++;
+    conn_free(c);
+}
+
 /* The listing goes on in the next turn. */
 static void give_chunk(struct server *s, uint64_t token) {
     struct conn *c = conn_of_token(s, token);
@@ -785,7 +956,11 @@ static void give_chunk(struct server *s, uint64_t token) {
     listing_take(c->listing, &s->api.chunk);
     c->listing_waits = false;
     if (c->out.len == 0) set_deadline(c, s->config.idle_ms);
-    settle(c);
+    if (count_bytes(c)) {
+        settle(c);
+    } else {
+        close_beyond(c);
+    }
 }
 
 /* Fetches what the node has answered; the connections concerned are put into s->answered. */
@@ -805,6 +980,7 @@ static void take_answers(struct server *s) {
         if (e == NULL) continue; /* the client has gone */
         bool listed = c->queue->answers.len > 0;
         place_answer(c, e);
+        count_bytes(c);
         if (listed || c->queue->answers.len == 0) continue;
         c->queue->next = s->answered;
         s->answered = c;
@@ -814,7 +990,10 @@ static void take_answers(struct server *s) {
 /* Sends the answers whose turn has come, and what can be made right behind them. */
 static void send_answers(struct conn *c) {
     struct server *s = c->server;
-    if (c->out.len > 0 || c->held) return; /* when the client has taken those before them */
+    if (c->out.len > 0 || c->held) { /* when the client has taken those before them */
+        if (is_too_much(c, c->kept)) close_beyond(c);
+        return;
+    }
     if (!c->partial) set_deadline(c, s->config.idle_ms);
     if (go_on(c)) {
         settle(c);
@@ -824,7 +1003,19 @@ static void send_answers(struct conn *c) {
     }
 }
 
+/* In most turns nobody is refused anything. */
+static void look_at_alarms(struct server *s) {
+    uint64_t refusals = 0;
+    for (int i = 0; i < ALARMS; i++)
+        refusals += *s->alarms[i].count;
+    if (refusals == s->refusals) return;
+    s->refusals = refusals;
+    for (int i = 0; i < ALARMS; i++)
+        alarm_look(&s->alarms[i], reactor_now_ms(s->reactor));
+}
+
 void server_turn_end(struct server *s) {
+    look_at_alarms(s);
     for (take_answers(s); s->answered != NULL; take_answers(s)) {
         while (s->answered != NULL) {
             struct conn *c = s->answered;
@@ -837,6 +1028,7 @@ void server_turn_end(struct server *s) {
 /* What it was held for is safe. It takes no requests: what they change is not in the log. */
 static void release(struct conn *c, struct slice aside) {
     c->held = false;
+    c->aside = 0;
     bool whole = aside.len > 0 ? send_bytes(c, aside) : send_kept(c);
     if (whole && c->out.len == 0) {
         put_answers(c);
@@ -861,6 +1053,8 @@ static void keep_fresh(struct server *s) {
         if (c != NULL) {
             buffer_put(&c->out, (struct slice){h->aside.at + row->begin, row->len});
             c->out_sent = 0;
+            c->aside = 0;
+            count_bytes(c);
         }
         row->len = 0;
     }
@@ -904,6 +1098,22 @@ static void on_stop_timer(struct timer *t) {
     reactor_stop(s->reactor);
 }
 
+static void set_alarms(struct server *s, const struct node *n) {
+    const struct alarm alarms[ALARMS] = {
+        {.text = "MAX_CONNECTIONS: a connection was refused",
+         .count = &s->stats.connections_beyond},
+        {.text = "MAX_CONNECTIONS_PER_CLIENT: a connection was refused",
+         .count = &s->stats.clients_beyond,
+         .ipv4 = &s->refused_ipv4},
+        {.text = "MAX_BUFFERED: a request was refused or a connection closed",
+         .count = &s->stats.buffered_beyond},
+        {.text = "MAX_PARKED: a request found no room to wait", .count = &node_parking(n)->refused},
+        {.text = "MAX_FORWARDED: a request could not be sent on",
+         .count = &node_forward_stats(n)->refused},
+    };
+    memcpy(s->alarms, alarms, sizeof alarms);
+}
+
 struct server *server_create(struct reactor *r, struct node *n,
                              const struct server_config *config) {
     struct server *s = bytes_alloc_zeroed(sizeof *s);
@@ -915,6 +1125,12 @@ struct server *server_create(struct reactor *r, struct node *n,
     }
     s->reactor = r;
     s->config = *config;
+    s->stats.connections_max = config->connections_max;
+    s->stats.per_client_max = config->per_client_max;
+    budget_init(&s->stats.buffered, config->buffered_bytes_max, config->connections_max);
+    origins_init(&s->origins, config->per_client_max, config->seed);
+    refused_init(&s->refused, r);
+    set_alarms(s, n);
     api_init(&s->api, n, &s->stats, config->log);
     s->api.token = config->auth_token;
     s->stop_timer = (struct timer)TIMER_INIT(on_stop_timer);
@@ -929,6 +1145,8 @@ void server_free(struct server *s) {
     }
     reactor_cancel_timer(s->reactor, &s->stop_timer);
     listener_close(&s->listener);
+    refused_free(&s->refused);
+    origins_free(&s->origins);
     free(s->conns);
     free(s->holding.rows);
     buffer_free(&s->holding.aside);

@@ -19,6 +19,10 @@ struct server_config {
     uint32_t request_ms;         /* a request must be complete this long after its first byte */
     uint32_t stall_ms;           /* a client must take something of its answer this often */
     uint32_t idle_ms;            /* a connection without a request is closed after this */
+    uint32_t connections_max;    /* at once, */
+    uint32_t per_client_max;     /* and of them those of one address */
+    uint64_t buffered_bytes_max; /* kept for all of them: budget.h */
+    struct hash_seed seed;       /* of the table of addresses */
     struct tls *const *tls;      /* the present one; NULL: nothing is encrypted; borrowed */
     const struct gate *gate;     /* NULL: no log is kept, and answers leave at once; borrowed */
     const struct log_stats *log; /* for reports; the same */

@@ -47,11 +47,15 @@ int sock_listen(uint32_t ipv4, uint16_t port) {
 }
 
 bool sock_accept(int listener, struct sock *out) {
+    struct sockaddr_in from = {0};
+    socklen_t size;
     *out = (struct sock){.fd = -1};
     do {
-        out->fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        size = sizeof from;
+        out->fd = accept4(listener, (struct sockaddr *)&from, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     } while (out->fd < 0 && (errno == EINTR || errno == ECONNABORTED));
     if (out->fd < 0) return false;
+    out->ipv4 = ntohl(from.sin_addr.s_addr);
     /* Answers go out as whole batches; waiting for more would only delay them. */
     setsockopt(out->fd, IPPROTO_TCP, TCP_NODELAY, &ON, sizeof ON);
     return true;

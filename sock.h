@@ -20,6 +20,7 @@ struct tls;
 
 struct sock {
     int fd;
+    uint32_t ipv4;           /* of the other side, if it was accepted; host order */
     struct tls_session *tls; /* owned; NULL: nothing is encrypted */
 };
 

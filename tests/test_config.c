@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include "../config.h"
+#include "../forward.h"
+#include "../parked.h"
 
 /* ---- An environment of our own ---- */
 
-#define SETTINGS_MAX 9
+#define SETTINGS_MAX 16
 
 static struct {
     const char *name;
@@ -75,15 +77,22 @@ static void without_settings_there_are_defaults(void) {
     CHECK_U64(c.readmit_ms, 3000);
     CHECK_U64(c.forward_ms, 2500);
     CHECK(c.request_ms > 0 && c.idle_ms > 0);
+    CHECK_U64(c.connections_max, 65536);
+    CHECK_U64(c.connections_per_client_max, 16384);
+    CHECK_U64(c.buffered_bytes_max, 256 << 20);
+    CHECK_U64(c.parked_max, PARKED_MAX);
+    CHECK_U64(c.parked_bytes_max, PARKED_BYTES_MAX);
+    CHECK_U64(c.forwarded_max, FORWARD_OPS_MAX);
+    CHECK_U64(c.forwarded_bytes_max, FORWARD_BYTES_MAX);
     CHECK(c.clock_skew_ms == 0);
     CHECK(c.log_level == LOG_INFO);
     config_free(&c);
 }
 
 static void empty_settings_count_as_absent(void) {
-    static const char *const names[] = {"SOCKET_ADDRESS", "VIEW",     "SHARD_COUNT",
-                                        "BIND_ADDRESS",   "CLUSTER",  "MAX_MEMORY",
-                                        "LOG_LEVEL",      "DATA_DIR", "FSYNC"};
+    static const char *const names[] = {
+        "SOCKET_ADDRESS", "VIEW",     "SHARD_COUNT", "BIND_ADDRESS", "CLUSTER",        "MAX_MEMORY",
+        "LOG_LEVEL",      "DATA_DIR", "FSYNC",       "MAX_BUFFERED", "MAX_CONNECTIONS"};
     unset_all();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         set(names[i], "");
@@ -92,7 +101,38 @@ static void empty_settings_count_as_absent(void) {
     CHECK_U64(c.view_count, 1);
     CHECK(!c.self_was_missing);
     CHECK_U64(c.bind_ipv4, 0);
+    CHECK_U64(c.buffered_bytes_max, 256 << 20);
     config_free(&c);
+}
+
+static void limits_can_be_set(void) {
+    unset_all();
+    set("MAX_CONNECTIONS", "20");
+    set("MAX_CONNECTIONS_PER_CLIENT", "1048576");
+    set("MAX_BUFFERED", "20K");
+    set("MAX_PARKED", "1");
+    set("MAX_PARKED_BYTES", "1");
+    set("MAX_FORWARDED", "2");
+    set("MAX_FORWARDED_BYTES", "1M");
+    struct config c = read_good();
+    CHECK_U64(c.connections_max, 20);
+    CHECK_U64(c.connections_per_client_max, 1048576);
+    CHECK_U64(c.buffered_bytes_max, 20 << 10);
+    CHECK_U64(c.parked_max, 1);
+    CHECK_U64(c.parked_bytes_max, 1);
+    CHECK_U64(c.forwarded_max, 2);
+    CHECK_U64(c.forwarded_bytes_max, 1 << 20);
+    config_free(&c);
+}
+
+static void every_connection_has_room_for_a_small_request(void) {
+    unset_all();
+    set("MAX_CONNECTIONS", "20");
+    set("MAX_BUFFERED", "20479");
+    check_refused("MAX_BUFFERED=20479: MAX_CONNECTIONS=20 needs at least 20K");
+    unset_all();
+    set("MAX_CONNECTIONS", "1000000");
+    check_refused("MAX_BUFFERED=268435456: MAX_CONNECTIONS=1000000 needs at least 1000000K");
 }
 
 static void the_view_is_sorted_without_repeats(void) {
@@ -250,6 +290,17 @@ static const struct {
     {"MAX_MEMORY", "1.5G", "MAX_MEMORY=1.5G: expected bytes"},
     {"MAX_MEMORY", "-1", "MAX_MEMORY=-1: expected bytes"},
     {"MAX_MEMORY", "8589934592G", "MAX_MEMORY=8589934592G: expected bytes"},
+    {"MAX_CONNECTIONS", "0", "MAX_CONNECTIONS=0: expected a whole number from 1"},
+    {"MAX_CONNECTIONS", "64k", "MAX_CONNECTIONS=64k: expected"},
+    {"MAX_CONNECTIONS", "1048577", "MAX_CONNECTIONS=1048577: expected"},
+    {"MAX_CONNECTIONS_PER_CLIENT", "0", "MAX_CONNECTIONS_PER_CLIENT=0: expected"},
+    {"MAX_BUFFERED", "0", "MAX_BUFFERED=0: expected bytes"},
+    {"MAX_BUFFERED", "many", "MAX_BUFFERED=many: expected bytes"},
+    {"MAX_BUFFERED", "63M", "MAX_BUFFERED=66060288: MAX_CONNECTIONS=65536 needs at least"},
+    {"MAX_PARKED", "0", "MAX_PARKED=0: expected"},
+    {"MAX_PARKED_BYTES", "0", "MAX_PARKED_BYTES=0: expected bytes"},
+    {"MAX_FORWARDED", "0", "MAX_FORWARDED=0: expected"},
+    {"MAX_FORWARDED_BYTES", "-1", "MAX_FORWARDED_BYTES=-1: expected bytes"},
     {"CLOCK_SKEW_MS", "10s", "CLOCK_SKEW_MS=10s: expected milliseconds"},
     {"CLOCK_SKEW_MS", "+1", "CLOCK_SKEW_MS=+1: expected"},
     {"CLOCK_SKEW_MS", "-", "CLOCK_SKEW_MS=-: expected"},
@@ -445,6 +496,8 @@ int main(void) {
     RUN(a_bad_secret_is_refused_and_not_shown);
     RUN(without_settings_there_are_defaults);
     RUN(empty_settings_count_as_absent);
+    RUN(limits_can_be_set);
+    RUN(every_connection_has_room_for_a_small_request);
     RUN(the_view_is_sorted_without_repeats);
     RUN(this_node_is_added_where_the_view_lacks_it);
     RUN(a_loopback_address_binds_itself_and_others_everything);

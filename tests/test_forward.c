@@ -727,6 +727,43 @@ static void so_many_are_sent_on_at_once_and_the_others_wait(void) {
     end(&net);
 }
 
+/* Who finds no room waits for some, as for an owner, and no longer. */
+static void how_many_are_sent_on_at_once_can_be_set(void) {
+    struct net net = begin_sharded(2);
+    struct answer a;
+    struct op op = {.kind = OP_GET, .key = SLICE(ODD)};
+    uint64_t token, refused = 0;
+    net.configs[0].forwarded.ops_max = 2;
+    make_ready(&net);
+    net.cut[1][0] = true;
+    for (uint64_t i = 1; i <= 5; i++)
+        CHECK(submit_as(&net, 0, i, op, "", &a) == NODE_PARKED);
+    CHECK_U64(stats(&net, 0)->now, 2);
+    CHECK(stats(&net, 0)->refused >= 3);
+    for (int ms = 0; ms < 400; ms += 10) {
+        pass(&net, 10);
+        for (; node_take_answer(net.nodes[0], &token, &a); refused++)
+            CHECK(token > 2 && a.status == NODE_CANNOT_FORWARD);
+    }
+    CHECK_U64(refused, 3);
+    CHECK_U64(stats(&net, 0)->now, 2);
+    end(&net);
+}
+
+static void how_much_is_kept_of_what_is_sent_on_can_be_set(void) {
+    struct net net = begin_sharded(2);
+    struct answer a;
+    struct op op = {.kind = OP_GET, .key = SLICE(ODD)};
+    net.configs[0].forwarded.bytes_max = 1000;
+    make_ready(&net);
+    net.cut[1][0] = true;
+    for (uint64_t i = 1; i <= 20; i++)
+        CHECK(submit_as(&net, 0, i, op, "", &a) == NODE_PARKED);
+    CHECK(stats(&net, 0)->now > 0 && stats(&net, 0)->now < 20);
+    CHECK(stats(&net, 0)->bytes <= 1000);
+    end(&net);
+}
+
 static void nothing_is_put_behind_too_much_that_is_unsent(void) {
     struct net net = ready_sharded(4);
     struct answer a;
@@ -809,6 +846,8 @@ int main(void) {
     RUN(what_waits_for_a_node_that_is_gone_does_not_begin);
     RUN(a_client_that_leaves_is_forgotten);
     RUN(so_many_are_sent_on_at_once_and_the_others_wait);
+    RUN(how_many_are_sent_on_at_once_can_be_set);
+    RUN(how_much_is_kept_of_what_is_sent_on_can_be_set);
     RUN(nothing_is_put_behind_too_much_that_is_unsent);
     RUN(many_large_values_are_asked_for_at_once_and_the_link_lives);
     return kit_finish();

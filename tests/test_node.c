@@ -649,6 +649,22 @@ static void no_more_than_so_many_operations_wait(void) {
     end(&a);
 }
 
+static void how_many_wait_and_how_many_bytes_can_be_set(void) {
+    struct node_config config = kit_node_config();
+    config.parked = (struct op_limits){.ops_max = 2, .bytes_max = 9000};
+    struct asked a = begin(config);
+    char value[9000] = "";
+    put(&a, "k", "1");
+    CHECK(!ask(&a, OP_GET, "k", NONE, naming(&a, own_actor(&a), 2)));
+    CHECK(ask(&a, OP_PUT, "k", (struct slice){value, sizeof value}, naming(&a, own_actor(&a), 2)));
+    CHECK(a.answer.status == NODE_NOT_YET);
+    CHECK(!ask(&a, OP_GET, "k", NONE, naming(&a, own_actor(&a), 2)));
+    CHECK(ask(&a, OP_GET, "k", NONE, naming(&a, own_actor(&a), 2)));
+    CHECK_U64(node_parking(a.n)->count, 2);
+    CHECK_U64(node_parking(a.n)->refused, 2);
+    end(&a);
+}
+
 static void no_more_than_so_many_bytes_wait(void) {
     struct asked a = begin(kit_node_config());
     size_t len = PARKED_BYTES_MAX / 8;
@@ -1095,6 +1111,7 @@ int main(void) {
     RUN(a_cancelled_write_does_not_happen);
     RUN(a_node_may_end_while_operations_wait);
     RUN(no_more_than_so_many_operations_wait);
+    RUN(how_many_wait_and_how_many_bytes_can_be_set);
     RUN(no_more_than_so_many_bytes_wait);
     RUN(over_the_memory_limit_only_growth_is_refused);
     RUN(deletes_go_on_in_a_store_that_is_full);

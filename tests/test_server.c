@@ -1,5 +1,6 @@
-/* Connections of clients where a log is kept: the gate (gate.h) decides what leaves. The node is a
- * real one that is alone; the log is this test, which says when it is safe. */
+/* Connections of clients: their limits; and where a log is kept, the gate (gate.h) decides what
+ * leaves. The node is a real one that is alone; the log is this test, which says when it is safe.
+ */
 #include "kit.h"
 
 #include <arpa/inet.h>
@@ -57,7 +58,7 @@ static void run(void) {
     reactor_cancel_timer(reactor, &tick);
 }
 
-static void begin(void) {
+static void begin_within(uint32_t connections, uint32_t per_client, uint64_t buffered_bytes) {
     struct node_config config = kit_node_config();
     config.keeps_journal = true;
     reactor = reactor_create();
@@ -70,6 +71,9 @@ static void begin(void) {
         .request_ms = 10000,
         .stall_ms = 10000,
         .idle_ms = 10000,
+        .connections_max = connections,
+        .per_client_max = per_client,
+        .buffered_bytes_max = buffered_bytes,
         .gate = &gate,
         .log = &stats,
     };
@@ -78,6 +82,10 @@ static void begin(void) {
     CHECK(server != NULL);
     run();
     is_log_free = false;
+}
+
+static void begin(void) {
+    begin_within(1000, 1000, 1 << 30);
 }
 
 static void end(void) {
@@ -116,6 +124,40 @@ static int answers(int fd, const char *like) {
     for (const char *at = text; (at = strstr(at, like)) != NULL; at++)
         count++;
     return count;
+}
+
+/* A request of so many bytes, of which `sent` are sent. */
+static void ask_big(int fd, const char *key, size_t bytes, size_t sent) {
+    char *text = bytes_alloc(bytes + 200);
+    size_t body = bytes + sizeof "{'value':''}" - 1;
+    int head = snprintf(text, 200,
+                        "PUT /kvs/%s HTTP/1.1\r\nHost: kvs\r\nContent-Length: %zu\r\n\r\n"
+                        "{\"value\":\"",
+                        key, body);
+    memset(text + head, 'v', bytes);
+    memcpy(text + head + bytes, "\"}", 2);
+    size_t len = sent < bytes ? sent : (size_t)head + bytes + 2;
+    CHECK(send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len);
+    free(text);
+}
+
+/* While nothing is held. */
+static uint64_t metric(const char *name) {
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: kvs\r\n\r\n";
+    static char text[65536];
+    uint64_t value = UINT64_MAX;
+    char line[128];
+    int fd = dial();
+    CHECK(send(fd, request, sizeof request - 1, 0) == sizeof request - 1);
+    run();
+    ssize_t len = recv(fd, text, sizeof text - 1, MSG_DONTWAIT);
+    text[len > 0 ? len : 0] = '\0';
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *at = strstr(text, line);
+    if (CHECK(at != NULL)) value = strtoull(at + strlen(line), NULL, 10);
+    close(fd);
+    run();
+    return value;
 }
 
 static void let_pass(uint64_t bytes) {
@@ -277,6 +319,147 @@ static void a_server_that_stops_lets_go_of_those_that_are_held(void) {
     end();
 }
 
+/* ---- Limits ---- */
+
+enum { CLIENTS = 6, BIG = 10000 };
+
+static void dial_all(int fds[CLIENTS]) {
+    for (int i = 0; i < CLIENTS; i++)
+        fds[i] = dial();
+    run();
+}
+
+static void close_all(const int fds[CLIENTS]) {
+    for (int i = 0; i < CLIENTS; i++)
+        close(fds[i]);
+    run();
+}
+
+static void no_more_than_so_many_connections_are_let_in(void) {
+    int fds[CLIENTS];
+    begin_within(4, 100, 1 << 20);
+    for (int round = 0; round < 3; round++) {
+        dial_all(fds);
+        for (int i = 0; i < CLIENTS; i++)
+            CHECK(answers(fds[i], "HTTP/1.1 503") == (i >= 4));
+        for (int i = 4; i < CLIENTS; i++)
+            CHECK(answers(fds[i], "HTTP/1.1") == -1);
+        ask(fds[3], "GET", "k", NULL);
+        run();
+        CHECK(answers(fds[3], "HTTP/1.1 404") == 1);
+        close_all(fds);
+    }
+    CHECK_U64(metric("kvs_connections_refused_total"), 6);
+    CHECK_U64(metric("kvs_connections_open"), 1);
+    end();
+}
+
+static void no_more_than_so_many_of_one_address_are_let_in(void) {
+    int fds[CLIENTS];
+    begin_within(100, 4, 1 << 20);
+    for (int round = 0; round < 3; round++) {
+        dial_all(fds);
+        for (int i = 0; i < CLIENTS; i++)
+            CHECK(answers(fds[i], "HTTP/1.1 429") == (i >= 4));
+        close_all(fds);
+    }
+    CHECK_U64(metric("kvs_connections_per_client_refused_total"), 6);
+    CHECK_U64(metric("kvs_clients_full"), 0);
+    end();
+}
+
+/* Half of the budget is for whoever comes first: here three of them. */
+#define BUDGET (6 * BIG)
+
+static void requests_that_are_not_complete_count(void) {
+    int fds[CLIENTS];
+    begin_within(60, 60, BUDGET);
+    is_log_free = true;
+    dial_all(fds);
+    for (int i = 0; i < CLIENTS; i++) {
+        ask_big(fds[i], "big", BIG * 2, BIG + 1);
+        run();
+    }
+    for (int i = 0; i < CLIENTS; i++)
+        CHECK(answers(fds[i], "Too much is buffered") == (i >= 3));
+    CHECK(metric("kvs_buffered_bytes") >= 3 * BIG);
+    CHECK(metric("kvs_buffered_bytes") <= 3 * BIG + 2000);
+    CHECK_U64(metric("kvs_buffered_refused_total"), 3);
+    int other = dial();
+    ask(other, "PUT", "k", "1");
+    run();
+    CHECK(answers(other, "HTTP/1.1 201") == 1);
+    close(other);
+    close_all(fds);
+    CHECK_U64(metric("kvs_buffered_bytes"), 0);
+    end();
+}
+
+/* What the first ones have got to know is not safe yet; it counts in the turn in which it was put
+ * aside, and in later ones. */
+static void check_answers_that_wait(bool at_once) {
+    int fds[CLIENTS];
+    begin_within(60, 60, BUDGET);
+    is_log_free = true;
+    dial_all(fds);
+    ask_big(fds[0], "big", BIG, BIG);
+    run();
+    CHECK(answers(fds[0], "HTTP/1.1 201") == 1);
+    is_log_free = false;
+    ask(fds[0], "PUT", "k", "1");
+    for (int i = 1; i < CLIENTS; i++) {
+        ask(fds[i], "GET", "big", NULL);
+        if (!at_once) run();
+    }
+    run();
+    int other = dial();
+    ask(other, "GET", "k", NULL);
+    run();
+    let_pass(gate.appended);
+    CHECK(answers(fds[0], "HTTP/1.1 201") == 1);
+    int served = 0, closed = 0;
+    for (int i = 1; i < CLIENTS; i++) {
+        int count = answers(fds[i], "\"result\":\"found\"");
+        served += count == 1;
+        closed += count == -1;
+    }
+    CHECK_U64((uint64_t)served, 3);
+    CHECK_U64((uint64_t)closed, 2);
+    CHECK(answers(other, "HTTP/1.1 200") == 1);
+    close(other);
+    close_all(fds);
+    is_log_free = true;
+    CHECK_U64(metric("kvs_buffered_refused_total"), 2);
+    CHECK_U64(metric("kvs_buffered_bytes"), 0);
+    end();
+}
+
+static void answers_that_are_put_aside_in_a_turn_count(void) {
+    check_answers_that_wait(true);
+}
+
+static void answers_that_wait_for_the_log_count(void) {
+    check_answers_that_wait(false);
+}
+
+static void what_is_given_back_can_be_kept_by_others(void) {
+    int fds[CLIENTS];
+    begin_within(60, 60, BUDGET);
+    is_log_free = true;
+    for (int round = 0; round < 5; round++) {
+        dial_all(fds);
+        for (int i = 0; i < 3; i++)
+            ask_big(fds[i], "big", BIG * 2, BIG + 1);
+        run();
+        for (int i = 0; i < 3; i++)
+            CHECK(answers(fds[i], "HTTP/1.1") == 0);
+        close_all(fds);
+    }
+    CHECK_U64(metric("kvs_buffered_refused_total"), 0);
+    CHECK_U64(metric("kvs_buffered_bytes"), 0);
+    end();
+}
+
 int main(void) {
     RUN(a_write_is_answered_when_it_is_safe);
     RUN(a_read_of_what_is_not_safe_waits_and_others_do_not);
@@ -286,5 +469,11 @@ int main(void) {
     RUN(when_a_disk_breaks_nobody_is_told_what_it_may_have_lost_and_reads_go_on);
     RUN(with_a_log_that_is_safe_at_once_answers_leave_in_their_turn);
     RUN(a_server_that_stops_lets_go_of_those_that_are_held);
+    RUN(no_more_than_so_many_connections_are_let_in);
+    RUN(no_more_than_so_many_of_one_address_are_let_in);
+    RUN(requests_that_are_not_complete_count);
+    RUN(answers_that_are_put_aside_in_a_turn_count);
+    RUN(answers_that_wait_for_the_log_count);
+    RUN(what_is_given_back_can_be_kept_by_others);
     return kit_finish();
 }

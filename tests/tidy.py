@@ -39,7 +39,7 @@ def makefile_list(variable):
 
 
 CORE = makefile_list("CORE")
-HEADERS_ALONE = ["durable", "hlc", "op", "version"]  # of the core, too: there is nothing to compile
+HEADERS_ALONE = ["budget", "durable", "hlc", "op", "version"]  # of the core, too: there is nothing to compile
 
 
 def code_of(text):

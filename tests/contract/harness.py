@@ -112,8 +112,8 @@ class Answer:
 
     def check(self):
         """What holds for every answer, whatever the request was."""
-        if self.status == 503:
-            assert re.fullmatch(r"[0-9]+", self.headers.get("retry-after", "")), f"503 without Retry-After: {self!r}"
+        if self.status in (429, 503):
+            assert re.fullmatch(r"[0-9]+", self.headers.get("retry-after", "")), f"no Retry-After: {self!r}"
         if self.status == 405:
             assert self.headers.get("allow"), f"405 without Allow: {self!r}"
         content_type = self.headers.get("content-type", "")
@@ -163,9 +163,11 @@ class EndOfStream(AssertionError):
 class Raw:
     """A socket that sends any bytes and reads exactly framed answers."""
 
-    def __init__(self, address, timeout_s=ANSWER_S_MAX, receive_bytes=None, context=None):
-        """`context`: of ssl, to speak TLS."""
+    def __init__(self, address, timeout_s=ANSWER_S_MAX, receive_bytes=None, context=None, source=None):
+        """`context`: of ssl, to speak TLS. `source`: the IP address to come from."""
         self.socket = socket.socket()
+        if source is not None:
+            self.socket.bind((source, 0))
         if receive_bytes is not None:  # must be set before connect to limit the window
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         self.socket.settimeout(timeout_s)

@@ -80,7 +80,7 @@ class Tls(GroupCase):
         cls.network = None
         cls.directory = tempfile.mkdtemp(prefix="kvs-tls-")
         cls.addClassCleanup(shutil.rmtree, cls.directory)
-        cls.cluster = Cluster(cls.count, {"REQUEST_MS": "1500"}, None, cls.extra)
+        cls.cluster = Cluster(cls.count, {"REQUEST_MS": "1500", "MAX_CONNECTIONS": "100"}, None, cls.extra)
         cls.addClassCleanup(cls.cluster.kill)
         cls.everyone = [*cls.cluster, *cls.cluster.extras]
         cls.hosts = [split_address(member.address)[0] for member in cls.everyone]
@@ -115,6 +115,21 @@ class Tls(GroupCase):
             self.check_others_go_on()
             time.sleep(0.2)
         return fourth
+
+    def test_connections_beyond_the_limit_are_closed_before_a_session_is_agreed_on(self):
+        member = self.cluster[0]
+        plain = [socket.create_connection(split_address(member.address), timeout=1) for _ in range(110)]
+        closed = 0
+        for connection in plain[-5:]:
+            try:
+                closed += connection.recv(100) == b""
+            except ConnectionResetError:
+                closed += 1
+        self.assertEqual(closed, 5)
+        for connection in plain:
+            connection.close()
+        time.sleep(0.3)  # until the node has noticed
+        self.check_others_go_on()
 
     def test_clients_verify_and_read_what_they_wrote_elsewhere(self):
         key = self.key_name()
