@@ -69,10 +69,10 @@
 
 #include "alarm.h"
 #include "api.h"
-#include "origins.h"
 #include "durable.h"
 #include "listener.h"
 #include "log.h"
+#include "origins.h"
 #include "refused.h"
 #include "sock.h"
 
