@@ -5,15 +5,9 @@ import dataclasses
 import json
 import statistics
 
-<<<<<<< HEAD
-from contestants import (CONTESTANTS, DISK, Kvs, KvsAlways, KvsEverysec, KvsPair, KvsSix, Redis,
-                         RedisAlways, RedisPair)
-from measure import (KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, IdleResult, MemoryResult,
-=======
 from contestants import (CONTESTANTS, DISK, HANDSHAKE, TLS_CIPHER, Kvs, KvsAlways, KvsEverysec,
-                         KvsPair, KvsTls, NginxTls, RedisAlways, RedisPair)
+                         KvsPair, KvsSix, KvsTls, NginxTls, Redis, RedisAlways, RedisPair)
 from measure import (KVS_PLAIN, OTHERS_MAX, ROUNDS_MIN, TLS_PASS_S, IdleResult, MemoryResult,
->>>>>>> tlsb
                      RecoveryResult, Row, RowResult)
 from wire import OPS, VALUE_BYTES, key_name
 
