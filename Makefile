@@ -36,7 +36,7 @@ COMPILE  := $(CC) -std=c11 -D_GNU_SOURCE -pthread $(WARNINGS) -MMD -MP $(CFLAGS)
 CORE    := bytes crc hash crc32c sha256 utf8 json http address vclock metadata notes frame record shard store wire wire_hello \
            part maps row redo link peer handshake kept under_way replica deliver broadcast handover catchup cluster \
            recover change wire_op forward guests parked pairs serve node listing origins metrics api
-EDGE    := log tls_$(if $(TLS),mbed,none) sock reactor listener resolve worker disk datadir logread logfile restart \
+EDGE    := log tls_$(if $(TLS),mbed,none) sock reactor greed listener resolve worker disk datadir logread logfile restart \
            compaction journal inspect load links alarm refused server config startup health_check
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
@@ -90,7 +90,7 @@ $(OUT)/tests/test_%: $(OUT)/tests/test_%.o $(OUT)/tests/kit.o $(OBJECTS)
 	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # It brings a node of its own.
-$(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit links listener resolve reactor sock tls_none log address bytes)
+$(OUT)/tests/test_links: $(patsubst %,$(OUT)/%.o,tests/test_links tests/kit links listener greed resolve reactor sock tls_none log address bytes)
 	$(COMPILE) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 # The causal checker: a history in, a verdict out; docs/checker.md.

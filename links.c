@@ -146,6 +146,27 @@ static bool watch_channel(struct channel *c, unsigned events) {
     return reactor_watch(c->links->reactor, &c->watch, events);
 }
 
+/* ---- Strangers: what they cost is charged to the greedy ---- */
+
+/* Neither a map nor VIEW names who is at the other end, or it has not said who it is. */
+static bool is_strange(const struct channel *c) {
+    const struct peer *p = c->link->peer;
+    if (c->links->config.greed == NULL) return false;
+    return c->link->state != LINK_OPEN || p == NULL || !p->is_member;
+}
+
+static bool must_rest(const struct channel *c) {
+    return is_strange(c) && greed_rests(c->links->config.greed);
+}
+
+static void begin_charge(const struct links *s) {
+    if (s->config.greed != NULL) greed_begin(s->config.greed);
+}
+
+static void end_charge(const struct links *s) {
+    if (s->config.greed != NULL) greed_end(s->config.greed);
+}
+
 /* ---- Accepting ---- */
 
 static struct tls *present_tls(const struct links *s) {
@@ -249,9 +270,7 @@ static bool read_input(struct channel *c) {
     return true;
 }
 
-static void on_channel_event(struct watch *w, unsigned events) {
-    struct channel *c = CONTAINER_OF(w, struct channel, watch);
-    if (is_lost(c)) return;
+static void serve_events(struct channel *c, unsigned events) {
     if (c->state == CHANNEL_CONNECTING) {
         finish_connect(c);
     } else if (events & REACTOR_READ) {
@@ -259,6 +278,20 @@ static void on_channel_event(struct watch *w, unsigned events) {
     } else if (events & REACTOR_HANGUP) {
         lose_channel(c);
     } /* else: room for more output, which goes at the end of the turn */
+}
+
+static void on_channel_event(struct watch *w, unsigned events) {
+    struct channel *c = CONTAINER_OF(w, struct channel, watch);
+    struct links *s = c->links;
+    if (is_lost(c)) return;
+    if (c->state == CHANNEL_OPEN && must_rest(c) && !(events & REACTOR_HANGUP)) {
+        reactor_change(s->reactor, &c->watch, 0); /* until send_output() finds that it is over */
+        return;
+    }
+    bool is_charged = is_strange(c);
+    if (is_charged) begin_charge(s);
+    serve_events(c, events);
+    if (is_charged) end_charge(s);
 }
 
 /* ---- The end of a turn ---- */
@@ -305,7 +338,8 @@ static void send_output(struct channel *c) {
         output = free_output(c);
     }
     unsigned more = output.len > 0 && !sock_awaits_input(&c->sock) ? REACTOR_WRITE : 0;
-    reactor_change(c->links->reactor, &c->watch, REACTOR_READ | more);
+    unsigned reads = must_rest(c) ? 0 : REACTOR_READ;
+    reactor_change(c->links->reactor, &c->watch, reads | more);
 }
 
 static struct channel *channel_of_link(const struct links *s, const struct link *link) {
@@ -319,10 +353,12 @@ static struct channel *channel_of_link(const struct links *s, const struct link 
 static void take_orders(struct links *s) {
     struct link_order order;
     while (node_take_order(s->node, &order)) {
+        begin_charge(s); /* a caller is dialled back */
         switch (order.kind) {
         case LINK_DIAL: dial(s, order.link, &order.to); break;
         case LINK_CLOSE: close_channel(channel_of_link(s, order.link)); break;
         }
+        end_charge(s);
     }
 }
 
@@ -345,7 +381,8 @@ bool links_all_sent(const struct links *s) {
 
 struct links *links_create(struct reactor *r, struct node *n, const struct links_config *config) {
     struct links *s = bytes_alloc_zeroed(sizeof *s);
-    s->listener = (struct listener){.on_accept = on_accept, .on_failure = on_accept_failure};
+    s->listener = (struct listener){
+        .on_accept = on_accept, .on_failure = on_accept_failure, .greed = config->greed};
     if (!listener_open(&s->listener, r, config->bind_ipv4, config->port)) {
         free(s);
         return NULL;

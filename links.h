@@ -17,6 +17,7 @@ struct links_config {
     uint16_t port;             /* peers are listened for here */
     uint32_t peer_port_offset; /* and dialled at the port of their address plus this */
     struct tls *const *tls;    /* the present one; NULL: nothing is encrypted; borrowed */
+    struct greed *greed;       /* as in server.h; NULL: callers are let in at once */
     const struct gate *gate;   /* NULL: no log is kept, and all leaves at once; borrowed */
 };
 

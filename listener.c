@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#define ACCEPTS_PER_EVENT 64 /* so that those who are connected have their turn */
+#define ACCEPTS_PER_EVENT 16 /* so that those who are connected have their turn */
 
 /* Without descriptors or memory the port would report the same connection for ever. */
 static void pause_accepting(struct listener *l) {
@@ -15,6 +15,7 @@ static void pause_accepting(struct listener *l) {
 
 static void on_pause_over(struct timer *t) {
     struct listener *l = CONTAINER_OF(t, struct listener, pause);
+    l->has_paused = true;
     reactor_change(l->reactor, &l->watch, REACTOR_READ);
 }
 
@@ -28,17 +29,29 @@ static bool has_descriptor(const struct listener *l) {
     return false;
 }
 
-static void on_connections(struct watch *w, unsigned events) {
-    struct listener *l = CONTAINER_OF(w, struct listener, watch);
-    (void)events;
+static void accept_some(struct listener *l) {
     for (int i = 0; i < ACCEPTS_PER_EVENT; i++) {
         struct sock sock;
-        if (!has_descriptor(l) || !sock_accept(w->fd, &sock)) {
+        if (!has_descriptor(l) || !sock_accept(l->watch.fd, &sock)) {
             if (errno != EAGAIN && errno != EWOULDBLOCK) pause_accepting(l);
             return;
         }
         l->on_accept(l, sock);
     }
+}
+
+static void on_connections(struct watch *w, unsigned events) {
+    struct listener *l = CONTAINER_OF(w, struct listener, watch);
+    (void)events;
+    if (l->greed != NULL && greed_rests(l->greed) && !l->has_paused) {
+        reactor_change(l->reactor, &l->watch, 0);
+        reactor_set_timer(l->reactor, &l->pause, l->greed->rest_until_ms);
+        return;
+    }
+    l->has_paused = false;
+    if (l->greed != NULL) greed_begin(l->greed);
+    accept_some(l);
+    if (l->greed != NULL) greed_end(l->greed);
 }
 
 static void close_socket(struct listener *l) {

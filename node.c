@@ -25,7 +25,9 @@
 #include "guests.h"
 #include "serve.h"
 
-#define LANE_HERE 1 /* writes that this node serves; the lanes of others are their boots */
+#define LANE_HERE        1            /* writes served here; the lanes of others are their boots */
+#define REREAD_BYTES_MS  (16 * 1024)  /* of metadata of what is parked, a millisecond... */
+#define REREAD_BYTES_MAX (128 * 1024) /* ...and at once after a rest */
 
 /* Own writes that are delivered, oldest first. */
 struct done {
@@ -42,8 +44,10 @@ struct node {
     uint64_t now_ms; /* as the shell last said */
 
     struct parking parking;
-    struct done done[2];        /* of clients, of guests */
-    struct parked *ended;       /* the one whose answer is borrowed... */
+    uint64_t reread_ms;   /* when what follows was true: */
+    size_t reread_bytes;  /* of what is parked, read again; a long one counts for later, too */
+    struct done done[2];  /* of clients, of guests */
+    struct parked *ended; /* the one whose answer is borrowed... */
     struct under_way *answered; /* ...or this write */
 
     struct change *changes; /* that wait until they are so */
@@ -150,6 +154,8 @@ uint64_t node_deadline_ms(const struct node *n) {
         n->replica->done != NULL || n->done[0].first != NULL || n->done[1].first != NULL;
     if (any_done || catchup_has_more_to_send(n->replica)) return n->now_ms;
     uint64_t oldest = n->parking.first != NULL ? n->parking.first->deadline_ms : UINT64_MAX;
+    bool read_enough = n->reread_ms == n->now_ms && n->reread_bytes >= REREAD_BYTES_MAX;
+    if (read_enough) oldest = n->now_ms + 1; /* any may be due */
     uint64_t sent = forward_deadline_ms(&n->forward);
     return earlier(earlier(oldest, sent), peers_deadline_ms(&n->cluster.peers));
 }
@@ -206,7 +212,8 @@ struct attempt {
     const struct op *op;
     const struct errand *errand;
     const struct parked *parked; /* it is; or NULL */
-    enum parked_for waits_for;   /* if it cannot be done now */
+    enum parked_for waits_for;   /* if it cannot be done now... */
+    struct lack lack;            /* ...for want of this */
     struct store_place place;
 };
 
@@ -240,6 +247,7 @@ static bool attempt_here(struct node *n, struct attempt *t, struct answer *a) {
         n->replica->pull_wanted = true;
         a->status = NODE_NOT_YET;
         a->missing = buffer_slice(&n->serve.missing);
+        t->lack = n->serve.lack;
         return false;
     }
     if (!serve_may_begin(&n->serve, op->kind, t->place.slot)) {
@@ -301,6 +309,7 @@ static bool attempt_again(struct node *n, struct parked *p, struct answer *a) {
     struct attempt t = {.op = &p->op, .errand = &p->errand, .parked = p};
     bool done = attempt(n, &t, a);
     p->what = t.waits_for;
+    p->lack = t.lack;
     return done;
 }
 
@@ -312,14 +321,21 @@ static bool park(struct node *n, const struct attempt *t) {
     if (p == NULL) return false;
     p->op.slot = t->place.slot;
     p->what = t->waits_for;
+    p->lack = t->lack;
     p->deadline_ms = earlier(n->now_ms + n->park_ms, t->errand->deadline_ms);
     p->tried_at = n->replica->progress;
     return true;
 }
 
-/* Something has happened for which it waits, or its time is up. */
-static bool is_ripe(struct node *n, const struct parked *p) {
-    if (p->deadline_ms <= n->now_ms || p->tried_at != n->replica->progress) return true;
+/* Something has happened for which it waits, or its time is up. To attempt it takes its metadata,
+ * which may be long: that there is none the less what it lacks is found out without. */
+static bool is_ripe(struct node *n, struct parked *p) {
+    if (p->deadline_ms <= n->now_ms) return true;
+    if (p->tried_at != n->replica->progress) {
+        if (!serve_still_lacks(&n->serve, &p->lack, p->op.slot)) return true;
+        p->tried_at = n->replica->progress;
+        return false;
+    }
     switch (p->what) {
     case PARKED_FOR_PROGRESS: break;
     case PARKED_FOR_OWNER: return forward_reaches(&n->forward, p->op.slot);
@@ -401,6 +417,16 @@ static bool is_orphan(const struct node *n, const struct parked *p) {
     return guests_has_token(token) && guests_find(&n->guests, token) == NULL;
 }
 
+/* A thousand may have to be answered at once: the others get on meanwhile. */
+static bool may_reread(struct node *n, const struct parked *p) {
+    uint64_t forgotten = (n->now_ms - n->reread_ms) * REREAD_BYTES_MS;
+    n->reread_bytes -= n->reread_bytes < forgotten ? n->reread_bytes : (size_t)forgotten;
+    n->reread_ms = n->now_ms;
+    if (n->reread_bytes >= REREAD_BYTES_MAX) return false;
+    n->reread_bytes += p->claim_text.len;
+    return true;
+}
+
 /* Attempts what is parked, so far as something has happened since or its time is up. */
 static bool take_parked(struct node *n, bool of_guests, uint64_t *token, struct answer *answer) {
     for (struct parked **link = &n->parking.first; *link != NULL;) {
@@ -411,7 +437,8 @@ static bool take_parked(struct node *n, bool of_guests, uint64_t *token, struct 
             continue;
         }
         bool is_meant = guests_has_token(p->errand.token) == of_guests;
-        if (is_meant && is_ripe(n, p) && (attempt_again(n, p, answer) || late)) {
+        bool is_tried = is_meant && is_ripe(n, p) && may_reread(n, p);
+        if (is_tried && (attempt_again(n, p, answer) || late)) {
             free(n->ended);
             n->ended = parking_remove(&n->parking, link);
             if (answer->status == NODE_BEGUN || answer->status == NODE_SENT_ON) continue;

@@ -46,6 +46,16 @@ struct errand {
     uint8_t hops;         /* how often the operation may still be sent on */
 };
 
+/* The first thing that an operation lacks here: what else it depends on need not be looked at again
+ * before that has come. */
+enum lack_kind { LACK_NOTHING, LACK_ACTOR, LACK_MAP, LACK_DOT };
+struct lack {
+    enum lack_kind kind;
+    uint32_t actors_known; /* LACK_ACTOR: when it was not among them */
+    struct map_ref map;
+    struct dot dot;
+};
+
 enum node_status {
     NODE_FOUND,
     NODE_CREATED,

@@ -29,35 +29,74 @@ static int compare_keys(const void *a, const void *b) {
     return slice_compare(*(const struct slice *)a, *(const struct slice *)b);
 }
 
+/* Of those so far the first are kept. */
+static void sort_and_cut(struct pairs *p) {
+    if (p->count > 0) qsort(p->keys, p->count, sizeof *p->keys, compare_keys);
+    if (p->count <= PAIRS_KEYS_MAX) return;
+    p->count = PAIRS_KEYS_MAX;
+    p->is_cut = true;
+}
+
+/* A key of the store. The first of those gathered stand sorted in front once there were too many.
+ */
+static void add_key(struct pairs *p, struct slice key) {
+    if (p->is_cut && slice_compare(key, p->keys[PAIRS_KEYS_MAX - 1]) > 0) return;
+    if (p->count == p->cap) {
+        p->cap = p->cap == 0 ? 8 : p->cap * 2;
+        p->keys = bytes_realloc(p->keys, p->cap * sizeof *p->keys);
+    }
+    p->keys[p->count++] = key;
+    if (p->count == 2 * PAIRS_KEYS_MAX) sort_and_cut(p);
+}
+
+/* The keys are the store's: copies take their place. */
+static void copy_keys(struct pairs *p) {
+    p->bytes.len = 0;
+    for (size_t i = 0; i < p->count; i++)
+        buffer_put(&p->bytes, p->keys[i]);
+    const char *at = p->bytes.at; /* it has stopped moving */
+    for (size_t i = 0; i < p->count; i++) {
+        p->keys[i].at = at;
+        at += p->keys[i].len;
+    }
+}
+
 size_t pairs_gather(struct pairs *p, const struct store *s, uint32_t slot, struct slice prefix,
                     struct slice after) {
     struct version v;
     size_t walked = 0;
-    p->bytes.len = p->count = p->at = 0;
+    p->count = p->at = 0;
+    p->is_cut = false;
+    p->slot = slot;
+    p->prefix = prefix;
     for (struct store_walk w = store_walk_slot(slot); store_walk_next(s, &w, &v); walked++) {
-        if (!is_wanted(&v, prefix, after)) continue;
-        buffer_put(&p->bytes, v.key);
-        p->count++;
+        if (is_wanted(&v, prefix, after)) add_key(p, v.key);
     }
-    if (p->count == 0) return walked;
-    p->keys = bytes_realloc(p->keys, p->count * sizeof *p->keys);
-    const char *at = p->bytes.at; /* it has stopped moving: the same walk gives the same keys */
-    size_t i = 0;
-    for (struct store_walk w = store_walk_slot(slot); store_walk_next(s, &w, &v);) {
-        if (!is_wanted(&v, prefix, after)) continue;
-        p->keys[i++] = (struct slice){at, v.key.len};
-        at += v.key.len;
-    }
-    qsort(p->keys, p->count, sizeof *p->keys, compare_keys);
+    sort_and_cut(p);
+    copy_keys(p);
     return walked;
 }
 
+static void gather_behind(struct pairs *p, const struct store *s) {
+    struct buffer last = {0};
+    buffer_put(&last, p->keys[p->count - 1]);
+    pairs_gather(p, s, p->slot, p->prefix, buffer_slice(&last));
+    buffer_free(&last);
+}
+
 bool pairs_next(struct pairs *p, const struct store *s, struct version *v) {
-    while (p->at < p->count) {
-        struct slice key = p->keys[p->at++];
-        if (store_find(s, store_locate(s, key), key, v) && !v->is_tombstone) return true;
+    for (;;) {
+        while (p->at < p->count) {
+            struct slice key = p->keys[p->at++];
+            if (store_find(s, store_locate(s, key), key, v) && !v->is_tombstone) return true;
+        }
+        if (!p->is_cut) return false;
+        gather_behind(p, s);
     }
-    return false;
+}
+
+bool pairs_at_end(const struct pairs *p) {
+    return p->at == p->count && !p->is_cut;
 }
 
 /* ---- Chunks ---- */
@@ -104,7 +143,7 @@ void pairs_put_chunk(struct buffer *out, const struct store *s, const struct slo
             put_pair(out, &v);
             full = --left == 0 || out->len - begun >= PAIRS_CHUNK_BYTES;
         }
-        if (!full || pairs.at == pairs.count) slots_add(&whole, slot);
+        if (!full || pairs_at_end(&pairs)) slots_add(&whole, slot);
         slot = slots_next(owned, slot + 1);
     }
     put_slots(out->at + begun, &whole);

@@ -16,11 +16,17 @@
 
 /* ---- One slot ---- */
 
-/* Its keys are gathered and sorted at once, and each value is looked up when it is due. */
+#define PAIRS_KEYS_MAX 4096 /* gathered at once: whoever likes can put all keys into one slot */
+
+/* Its keys are gathered and sorted, the first ones of many, and each value is looked up when it is
+ * due. */
 struct pairs {
     struct buffer bytes; /* the keys, one behind the other */
     struct slice *keys;  /* owned; sorted; into `bytes` */
-    size_t count, at;
+    size_t count, at, cap;
+    bool is_cut; /* there are more behind these */
+    uint32_t slot;
+    struct slice prefix; /* borrowed until pairs_next() was false */
 };
 
 void pairs_free(struct pairs *p);
@@ -32,6 +38,7 @@ size_t pairs_gather(struct pairs *p, const struct store *s, uint32_t slot, struc
 
 /* The next that is still alive; false: that was the last. Borrowed from the store. */
 bool pairs_next(struct pairs *p, const struct store *s, struct version *v);
+bool pairs_at_end(const struct pairs *p); /* it will be false */
 
 /* ---- Chunks ---- */
 

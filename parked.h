@@ -20,7 +20,8 @@ struct parked {
     struct errand errand;
     enum parked_for what;
     uint64_t deadline_ms; /* of the waiting */
-    uint64_t tried_at;    /* the node's progress when it was last attempted */
+    uint64_t tried_at;    /* the node's progress when it was last attempted, or would have been */
+    struct lack lack;     /* in vain, for want of this */
     struct op op;         /* slices into `bytes`; its claim is read again for each attempt */
     struct slice claim_text;
     size_t size;

@@ -48,6 +48,12 @@ uint64_t reactor_wall_ms(const struct reactor *r) {
     return r->wall_ms;
 }
 
+uint64_t reactor_clock_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 /* ---- Life ---- */
 
 struct reactor *reactor_create(void) {

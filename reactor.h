@@ -52,6 +52,7 @@ void reactor_cancel_timer(struct reactor *r, struct timer *t);
 
 uint64_t reactor_now_ms(const struct reactor *r);  /* monotonic, of this turn */
 uint64_t reactor_wall_ms(const struct reactor *r); /* since 1970, of this turn */
+uint64_t reactor_clock_us(void);                   /* monotonic, as it is now */
 
 void reactor_run(struct reactor *r, struct turn *turn); /* until reactor_stop() */
 void reactor_stop(struct reactor *r);

@@ -50,25 +50,50 @@ bool serve_may_begin(const struct serve *s, enum op_kind kind, uint32_t slot) {
 }
 
 /* Entries of groups that have not got the slot are never waited for. */
-bool serve_covers(struct serve *s, const struct claim *c, uint32_t slot) {
+static bool covers_dot(const struct serve *s, struct dot dot, uint32_t slot) {
     struct replica *r = &s->cluster->replica;
+    const struct vclock *here = parts_clock(&r->parts, slot); /* a waiver moves it */
+    const struct slots *of = replica_slots_of(r, dot.actor);
+    if (vclock_has(here, dot) || (of != NULL && !slots_has(of, slot))) return true;
+    return catchup_waive(r, dot, slot);
+}
+
+static void note_lack(struct serve *s, struct lack lack) {
+    if (s->lack.kind == LACK_NOTHING) s->lack = lack;
+}
+
+bool serve_covers(struct serve *s, const struct claim *c, uint32_t slot) {
     const struct actors *as = s->cluster->actors;
     s->missing.len = 0;
+    s->lack.kind = LACK_NOTHING;
     buffer_put(&s->missing, buffer_slice(&c->unknown));
+    if (c->unknown.len > 0)
+        note_lack(s, (struct lack){.kind = LACK_ACTOR, .actors_known = actors_count(as)});
     for (uint32_t i = 0; i < c->metadata.maps_len; i++) {
-        if (!cluster_knows_map(s->cluster, c->metadata.maps[i])) {
-            metadata_put_missing_map(&s->missing, c->metadata.maps[i]);
-        }
+        struct map_ref map = c->metadata.maps[i];
+        if (cluster_knows_map(s->cluster, map)) continue;
+        metadata_put_missing_map(&s->missing, map);
+        note_lack(s, (struct lack){.kind = LACK_MAP, .map = map});
     }
     for (uint32_t i = 0; i < c->metadata.clock.len; i++) {
         struct dot dot = c->metadata.clock.dots[i];
-        const struct vclock *here = parts_clock(&r->parts, slot); /* a waiver moves it */
-        const struct slots *of = replica_slots_of(r, dot.actor);
-        if (vclock_has(here, dot) || (of != NULL && !slots_has(of, slot))) continue;
-        if (catchup_waive(r, dot, slot)) continue;
+        if (covers_dot(s, dot, slot)) continue;
         metadata_put_missing(&s->missing, actors_get(as, dot.actor)->label, dot.n);
+        note_lack(s, (struct lack){.kind = LACK_DOT, .dot = dot});
     }
     return s->missing.len == 0;
+}
+
+/* Where the slot is not served here it may be sent on. */
+bool serve_still_lacks(const struct serve *s, const struct lack *l, uint32_t slot) {
+    if (!serve_is_ready(s, slot)) return false;
+    switch (l->kind) {
+    case LACK_NOTHING: break;
+    case LACK_ACTOR: return actors_count(s->cluster->actors) == l->actors_known;
+    case LACK_MAP: return !cluster_knows_map(s->cluster, l->map);
+    case LACK_DOT: return !covers_dot(s, l->dot, slot);
+    }
+    return false;
 }
 
 /* ---- Doing it ---- */

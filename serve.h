@@ -17,6 +17,7 @@ struct serve {
     uint64_t wall_ms;      /* as the shell last said */
     struct buffer trouble; /* why no write can be kept just now; empty: it can */
     struct buffer missing; /* what the last claim that was not covered names: JSON items */
+    struct lack lack;      /* the first of these */
     struct buffer value;   /* of an answer, if it is not in the store */
     struct buffer deps;    /* a version's packed dependencies while it is put */
 };
@@ -34,8 +35,11 @@ bool serve_may_read(const struct serve *s, uint32_t slot); /* and all of the slo
 bool serve_may_begin(const struct serve *s, enum op_kind kind, uint32_t slot);
 
 /* True when everything that the claim names and that concerns the slot is here, or proven lost;
- * otherwise what is missing stands in s->missing. */
+ * otherwise what is missing stands in s->missing, and what of it came first in s->lack. */
 bool serve_covers(struct serve *s, const struct claim *c, uint32_t slot);
+
+/* It would come to the same again. */
+bool serve_still_lacks(const struct serve *s, const struct lack *l, uint32_t slot);
 
 /* ---- Doing it ---- */
 

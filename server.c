@@ -57,6 +57,12 @@
  * What the log cannot promise any more, because a disk has failed, is never sent: the connection is
  * closed, and its client does not know, which is the truth.
  *
+ * Fairness. A connection is *greedy* when it has more to be done than a light one (greed.h): a
+ * large request or answer, many pipelined requests, a listing. All greedy ones together get a share
+ * of the time. When that is used up, a greedy one that has something to be done is *postponed*: it
+ * is not watched, until resume_greedy() has its turn. To accept a connection, and the first that it
+ * wants, is charged to that share, too: otherwise who comes as a new one each time had it all.
+ *
  * Every event handler ends in settle(), which decides what the connection waits for next and is
  * the only place, but for errors of the socket, where it may be freed.
  */
@@ -131,6 +137,11 @@ struct conn {
     bool client_1_0;    /* of HTTP/1.0 */
     bool keep_alive;    /* the connection goes on after it */
     bool held;          /* `out`, or what was put aside in this turn, must not leave yet */
+    bool is_new;        /* has had no event so far */
+    bool greedy;        /* wants more than others; see Fairness */
+    bool postponed;     /* not watched: it waits in the queue of the greedy... */
+    bool resumed;       /* ...or has just waited there */
+    size_t moved;       /* bytes taken and made since it was settled */
     struct http_parser parser;
     struct buffer in;  /* starts with the first byte of a request */
     struct buffer out; /* what the client has not taken; from out_sent on */
@@ -337,6 +348,7 @@ static void conn_create(struct server *s, struct sock sock) {
     c->timer = (struct timer)TIMER_INIT(on_conn_timer);
     c->server = s;
     c->sock = sock;
+    c->is_new = true;
     http_parser_reset(&c->parser);
     if (!reactor_watch(s->reactor, &c->watch, REACTOR_READ)) {
         log_line(LOG_WARN, "http: a connection cannot be watched: %s", strerror(errno));
@@ -531,6 +543,7 @@ static void begin_listing(struct conn *c, uint64_t token) {
     c->listing = s->reply.listing;
     c->listing_token = token;
     c->listing_waits = false;
+    c->moved += GREED_LIGHT_BYTES;            /* to gather a slot costs more than its bytes say */
     if (c->client_1_0) c->keep_alive = false; /* the end of the body is the end of file */
     put_head(c);
 }
@@ -614,7 +627,8 @@ static bool share_is_made(const struct server *s) {
 
 static bool may_take_request(const struct conn *c) {
     const struct server *s = c->server;
-    return c->state == CONN_READING && s->output.len < OUTPUT_BYTES_MAX && !share_is_made(s) &&
+    size_t enough = c->greedy ? OUTPUT_BYTES_MAX : GREED_LIGHT_BYTES;
+    return c->state == CONN_READING && s->output.len < enough && !share_is_made(s) &&
            queue_has_room(c);
 }
 
@@ -714,12 +728,14 @@ static void take_requests(struct conn *c, char *bytes, size_t len) {
 
 static void read_input(struct conn *c) {
     struct server *s = c->server;
-    long n = sock_read(&c->sock, s->input, INPUT_BYTES);
+    bool is_light = !c->greedy && c->sock.tls == NULL; /* a session may have read more by itself */
+    long n = sock_read(&c->sock, s->input, is_light ? GREED_LIGHT_BYTES : INPUT_BYTES);
     if (n == SOCK_AGAIN) return;
     if (n < 0) {
         c->peer_done = true;
         return;
     }
+    c->moved += (size_t)n;
     s->stats.bytes_received += (uint64_t)n;
     if (c->state == CONN_DRAINING) return;
     if (c->in.len == 0) {
@@ -790,6 +806,7 @@ static bool send_bytes(struct conn *c, struct slice bytes) {
 static bool send_output(struct conn *c) {
     struct buffer *output = &c->server->output;
     if (output->len == 0) return true;
+    c->moved += output->len;
     bool whole = true;
     if (must_hold(c->server)) {
         whole = hold(c);
@@ -837,13 +854,21 @@ static void put_answers(struct conn *c) {
     if (q->first == NULL) end_queue(c);
 }
 
-/* Makes the answers that can be made now, one round of them, and sends them. False: the connection
- * is to be closed. */
+/* In vain it would be first for ever, were it not to go behind those that wait. */
+static bool must_rest(const struct conn *c) {
+    const struct greed *g = c->server->config.greed;
+    if (!c->greedy || c->server->stopping) return false;
+    return greed_rests(g) || (greed_has_queue(g) && !c->resumed);
+}
+
+/* Makes the answers that can be made now, one round of them, and sends them. A listing begins when
+ * it is known to be greedy. False: the connection is to be closed. */
 static bool go_on(struct conn *c) {
     if (c->out.len > 0 || c->held) return true; /* the client has answers to take first */
     put_answers(c);
-    if (c->unparsed && c->state == CONN_READING) take_requests(c, c->in.at, c->in.len);
-    if (c->state == CONN_STREAMING && !c->listing_waits) put_piece(c);
+    bool may_begin = !c->greedy || !greed_rests(c->server->config.greed) || c->server->stopping;
+    if (may_begin && c->unparsed && c->state == CONN_READING) take_requests(c, c->in.at, c->in.len);
+    if (may_begin && c->greedy && c->state == CONN_STREAMING && !c->listing_waits) put_piece(c);
     if (c->listing != NULL && !may_keep(c)) {
         c->server->output.len = 0;
         return false;
@@ -851,11 +876,18 @@ static bool go_on(struct conn *c) {
     return send_output(c);
 }
 
+/* What has just been done for it, or what there is to do, is more than a light one has. */
+static void judge_greed(struct conn *c) {
+    c->greedy = c->moved >= GREED_LIGHT_BYTES || c->in.len >= GREED_LIGHT_BYTES || c->unparsed ||
+                c->state == CONN_STREAMING;
+    c->moved = 0;
+}
+
 /* What the connection waits for next; frees it when that is nothing. */
 static void settle(struct conn *c) {
     assert(c->queue != NULL ? c->state <= CONN_WAITING : c->state != CONN_WAITING);
     count_bytes(c);
-    if (c->held) return; /* server_release() comes back to it */
+    if (c->held || c->postponed) return; /* server_release() or resume_greedy() comes back to it */
     bool sending = c->out.len > 0;
     if (c->state == CONN_CLOSING && !sending) {
         sock_finish_writing(&c->sock);
@@ -870,6 +902,7 @@ static void settle(struct conn *c) {
         conn_free(c);
         return;
     }
+    judge_greed(c);
     bool reads = !c->peer_done && ((at_rest && takes_requests) || c->state == CONN_DRAINING);
     /* A client that takes answers gets the next round when it can take it: in a later turn, so
      * that other connections have theirs first. */
@@ -887,13 +920,31 @@ static void on_held_event(struct conn *c, unsigned events) {
     }
 }
 
-static void on_conn_event(struct watch *w, unsigned events) {
-    struct conn *c = CONTAINER_OF(w, struct conn, watch);
-    bool whole = true;
-    if (c->held) {
-        on_held_event(c, events);
-        return;
+/* It has something to be done, and will again when it is watched again. */
+static void postpone(struct conn *c) {
+    c->postponed = true;
+    reactor_change(c->server->reactor, &c->watch, 0);
+    greed_wait(c->server->config.greed, (struct greed_row){c->watch.fd, c->number});
+}
+
+/* Some of those that were postponed go on. */
+static void resume_greedy(struct server *s) {
+    struct greed_row row;
+    greed_turn_end(s->config.greed);
+    for (int resumed = 0; resumed < GREED_RESUMED && greed_take(s->config.greed, &row);) {
+        struct conn *c = s->conns[row.fd];
+        if (c == NULL || c->number != row.number) continue; /* it is gone */
+        c->postponed = false;
+        c->resumed = true;
+        settle(c);
+        resumed++;
     }
+    greed_taken(s->config.greed);
+}
+
+/* What the events say is done. */
+static void serve_events(struct conn *c, unsigned events) {
+    bool whole = true;
     if ((events & REACTOR_HANGUP) && !(events & REACTOR_READ)) whole = false;
     if (whole && (events & REACTOR_WRITE)) whole = send_kept(c);
     if (whole && (events & REACTOR_READ)) read_input(c);
@@ -902,6 +953,24 @@ static void on_conn_event(struct watch *w, unsigned events) {
     } else {
         c->server->output.len = 0;
         conn_free(c);
+    }
+}
+
+static void on_conn_event(struct watch *w, unsigned events) {
+    struct conn *c = CONTAINER_OF(w, struct conn, watch);
+    struct server *s = c->server;
+    if (c->held) {
+        on_held_event(c, events);
+    } else if (must_rest(c) && !(events & REACTOR_HANGUP)) {
+        postpone(c);
+    } else if (c->is_new || c->greedy) {
+        c->is_new = c->resumed = false;
+        greed_begin(s->config.greed);
+        serve_events(c, events);
+        greed_end(s->config.greed);
+    } else {
+        greed_note_light(s->config.greed);
+        serve_events(c, events);
     }
 }
 
@@ -1023,6 +1092,7 @@ void server_turn_end(struct server *s) {
             send_answers(c);
         }
     }
+    resume_greedy(s);
 }
 
 /* What it was held for is safe. It takes no requests: what they change is not in the log. */
@@ -1118,7 +1188,11 @@ struct server *server_create(struct reactor *r, struct node *n,
                              const struct server_config *config) {
     struct server *s = bytes_alloc_zeroed(sizeof *s);
     s->listener = (struct listener){
-        .on_accept = on_accept, .on_failure = on_accept_failure, .fd_end = config->fd_end};
+        .on_accept = on_accept,
+        .on_failure = on_accept_failure,
+        .fd_end = config->fd_end,
+        .greed = config->greed,
+    };
     if (!listener_open(&s->listener, r, config->bind_ipv4, config->port)) {
         free(s);
         return NULL;

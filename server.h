@@ -7,6 +7,7 @@
 #define KVS_SERVER_H
 
 #include "gate.h"
+#include "greed.h"
 #include "metrics.h"
 #include "node.h"
 #include "reactor.h"
@@ -23,6 +24,7 @@ struct server_config {
     uint32_t per_client_max;     /* and of them those of one address */
     uint64_t buffered_bytes_max; /* kept for all of them: budget.h */
     struct hash_seed seed;       /* of the table of addresses */
+    struct greed *greed;         /* its share is for new connections as well; borrowed */
     struct tls *const *tls;      /* the present one; NULL: nothing is encrypted; borrowed */
     const struct gate *gate;     /* NULL: no log is kept, and answers leave at once; borrowed */
     const struct log_stats *log; /* for reports; the same */

@@ -46,6 +46,7 @@ struct process {
     struct journal *journal; /* NULL: no log is kept */
     struct server *server;   /* NULL: it has stopped */
     struct links *links;
+    struct greed greed;                /* of clients, and of callers at both ports */
     struct tls *client_tls, *peer_tls; /* NULL: not encrypted */
     int client_fd_end; /* descriptors from here on are for peers; 0: all are for anybody */
     struct watch signals;
@@ -229,6 +230,7 @@ static bool create_server(struct process *p) {
         .per_client_max = c->connections_per_client_max,
         .buffered_bytes_max = c->buffered_bytes_max,
         .seed = {random64(), random64()},
+        .greed = &p->greed,
         .tls = &p->client_tls,
         .auth_token = slice_of(c->auth_token),
         .gate = p->journal == NULL ? NULL : journal_gate(p->journal),
@@ -246,6 +248,7 @@ static bool create_links(struct process *p) {
         .bind_ipv4 = c->bind_ipv4,
         .port = (uint16_t)(c->self.port + c->peer_port_offset), /* config_read() has checked it */
         .peer_port_offset = c->peer_port_offset,
+        .greed = &p->greed,
         .tls = &p->peer_tls,
         .gate = p->journal == NULL ? NULL : journal_gate(p->journal),
     };
@@ -289,6 +292,7 @@ struct process *process_create(const struct config *config) {
         process_free(p);
         return NULL;
     }
+    greed_init(&p->greed, p->reactor);
     p->node = create_node(config, p->reactor);
     bool ready = read_certificates(p) && open_journal(p) && create_server(p) && create_links(p);
     if (!ready) {
@@ -325,6 +329,7 @@ void process_free(struct process *p) {
     if (p->journal != NULL) journal_close(p->journal);
     if (p->node != NULL) node_free(p->node);
     if (p->signals.fd >= 0) close(p->signals.fd);
+    if (p->greed.reactor != NULL) greed_free(&p->greed);
     if (p->reactor != NULL) reactor_free(p->reactor);
     tls_release(p->peer_tls);
     tls_release(p->client_tls);

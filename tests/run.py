@@ -8,6 +8,7 @@
   mutants   tests/mutants.py: the tests turn red for planted bugs, those that few seeds find
   contract  tests/contract: the real binary through the REST contract and through bad input
   group     tests/group: several real processes that replicate, are killed, frozen and cut off
+  attack    tests/attack: who wants to hurt a node, beside an honest client: its rate, memory, what is answered
   lab       tests/lab: the Python client, and the fault lab as a teacher and the hunt for stale reads use it
   docker    tests/docker: the image, and the scenario that people script, on containers
   fuzz      only with FUZZ_SECONDS=n in the environment: that long a target
@@ -63,10 +64,10 @@ def run(command, **more):
                           text=True, errors="replace", **more)
 
 
-def count(tally, name, command, show=False):
+def count(tally, name, command, show=False, env=None):
     """Runs a program that closes with the counting line; anything else is one failure. What it prints is shown when
     something has failed, or if that is wished."""
-    result = run(command)
+    result = run(command, env=env)
     closing = CLOSING.findall(result.stdout)
     if closing and (result.returncode == 0) == (closing[-1][1] == "0"):
         passed, failed, skipped = (int(n or 0) for n in closing[-1])
@@ -146,6 +147,15 @@ def group(tally):
         count(tally, "group", [sys.executable, "tests/group/run.py"])
 
 
+def attack(tally):
+    """On the release build, where rates mean something, and on what the sanitizers watch."""
+    if build(tally, "release", ["all", "build/bench/load"]):
+        count(tally, "attack", [sys.executable, "tests/attack/run.py"], show=True)
+    if build(tally, "asan", ["all"]):
+        count(tally, "attack asan", [sys.executable, "tests/attack/run.py"],
+              env={**os.environ, "KVS_BINARY": str(ROOT / "build" / "asan" / "kvs")})
+
+
 def lab(tally):
     if build(tally, "asan", ["all", "unit"]):
         count(tally, "lab", [sys.executable, "tests/lab/run.py"])
@@ -177,7 +187,7 @@ def fuzz(tally):
 
 
 STEPS = {"tidy": tidy, "unit": unit, "replay": replay, "sim": sim, "mutants": mutants,
-         "contract": contract, "group": group, "lab": lab, "docker": docker, "fuzz": fuzz}
+         "contract": contract, "group": group, "attack": attack, "lab": lab, "docker": docker, "fuzz": fuzz}
 
 
 def main(names):

@@ -665,6 +665,62 @@ static void how_many_wait_and_how_many_bytes_can_be_set(void) {
     end(&a);
 }
 
+/* Metadata of 60 KB that names a thousand actors that nobody knows. */
+static struct buffer naming_many(void) {
+    struct buffer text = {0};
+    char entry[64];
+    buffer_put(&text, SLICE("{\"maps\":[],\"time\":\"0000000000000000\",\"clock\":{"));
+    for (unsigned i = 1; i <= 1000; i++) {
+        snprintf(entry, sizeof entry, "%s\"this.is.a.long.name.of.a.node:8090#%016x\":7",
+                 i == 1 ? "" : ",", i);
+        buffer_put(&text, slice_of(entry));
+    }
+    buffer_put(&text, SLICE("}}"));
+    return text;
+}
+
+/* They are asked for in vain with each write: that must cost little, or nothing else gets on. */
+static void what_still_lacks_something_is_not_read_again(void) {
+    struct asked a = begin(kit_node_config());
+    struct buffer many = naming_many();
+    uint64_t token = 0;
+    put(&a, "k", "1");
+    for (int i = 0; i < 100; i++)
+        CHECK(!ask(&a, OP_GET, "k", NONE, buffer_slice(&many)));
+    CHECK(!ask(&a, OP_GET, "k", NONE, naming(&a, own_actor(&a), 2)));
+    uint64_t waits = a.token;
+    put(&a, "k", "2");
+    CHECK(take(&a, &token) && token == waits && a.answer.status == NODE_FOUND);
+    CHECK(!take(&a, &token));
+    buffer_free(&many);
+    end(&a);
+}
+
+static void long_metadata_whose_time_is_up_is_read_again_by_and_by(void) {
+    enum { COUNT = 100, MS_EACH = 4 };
+    struct asked a = begin(kit_node_config());
+    struct buffer many = naming_many();
+    uint64_t token = 0, now_ms = KIT_NOW_MS + kit_node_config().park_ms;
+    unsigned at_once = 0, answered;
+    put(&a, "k", "1");
+    for (int i = 0; i < COUNT; i++)
+        CHECK(!ask(&a, OP_GET, "k", NONE, buffer_slice(&many)));
+    node_set_time(a.n, now_ms, KIT_WALL_MS);
+    while (take(&a, &token) && CHECK(a.answer.status == NODE_NOT_YET))
+        at_once++;
+    CHECK(at_once > 0 && at_once < 5);
+    CHECK(node_deadline_ms(a.n) == now_ms + 1);
+    for (answered = at_once; answered < COUNT && now_ms < KIT_NOW_MS + 10000;) {
+        node_set_time(a.n, ++now_ms, KIT_WALL_MS);
+        answered += take(&a, &token);
+    }
+    CHECK_U64(answered, COUNT);
+    uint64_t took_ms = now_ms - KIT_NOW_MS - kit_node_config().park_ms;
+    CHECK(took_ms > COUNT * MS_EACH / 2 && took_ms < COUNT * MS_EACH * 2);
+    buffer_free(&many);
+    end(&a);
+}
+
 static void no_more_than_so_many_bytes_wait(void) {
     struct asked a = begin(kit_node_config());
     size_t len = PARKED_BYTES_MAX / 8;
@@ -1113,6 +1169,8 @@ int main(void) {
     RUN(no_more_than_so_many_operations_wait);
     RUN(how_many_wait_and_how_many_bytes_can_be_set);
     RUN(no_more_than_so_many_bytes_wait);
+    RUN(what_still_lacks_something_is_not_read_again);
+    RUN(long_metadata_whose_time_is_up_is_read_again_by_and_by);
     RUN(over_the_memory_limit_only_growth_is_refused);
     RUN(deletes_go_on_in_a_store_that_is_full);
     RUN(a_delete_may_grow_a_store_that_is_full);

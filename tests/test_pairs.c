@@ -146,7 +146,48 @@ static void malformed_chunks_and_queries_are_refused(void) {
     guard_free(&guard);
 }
 
+/* Keys of 32 bytes that are in one slot: of CRCs that agree in ten bits. */
+static struct store *store_of_one_slot(unsigned keys) {
+    struct store *s = store_of(0, 1);
+    char key[33];
+    for (unsigned i = 0, found = 0; found < keys; i++) {
+        snprintf(key, sizeof key, "%032x", i * 2654435761u);
+        struct version v = {.key = slice_of(key), .value = SLICE("1")};
+        if (shard_slot(v.key) != 7) continue;
+        CHECK(store_put(s, store_locate(s, v.key), &v));
+        found++;
+    }
+    return s;
+}
+
+static void a_slot_with_many_keys_is_gathered_in_parts(void) {
+    enum { KEYS = 2 * PAIRS_KEYS_MAX + 700 };
+    struct store *s = store_of_one_slot(KEYS);
+    struct slots owned = all_slots();
+    struct pairs p = {0};
+    struct version v;
+    struct buffer last = {0};
+    size_t most_bytes = 0;
+    unsigned pairs = 0, chunks;
+    pairs_gather(&p, s, 7, SLICE("0"), (struct slice){0});
+    for (; pairs_next(&p, s, &v); pairs++) {
+        CHECK(slice_compare(v.key, buffer_slice(&last)) > 0);
+        last.len = 0;
+        buffer_put(&last, v.key);
+        if (p.bytes.len > most_bytes) most_bytes = p.bytes.len;
+    }
+    CHECK_U64(pairs, KEYS);
+    CHECK_U64(most_bytes, PAIRS_KEYS_MAX * 32);
+    CHECK(pairs_at_end(&p));
+    CHECK_U64(read_all(s, &owned, UINT32_MAX, SLICE(""), &chunks), KEYS);
+    CHECK_U64(read_all(s, &owned, PAIRS_KEYS_MAX, SLICE(""), &chunks), KEYS);
+    buffer_free(&last);
+    pairs_free(&p);
+    store_free(s);
+}
+
 int main(void) {
+    RUN(a_slot_with_many_keys_is_gathered_in_parts);
     RUN(chunk_after_chunk_gives_all_pairs_in_order);
     RUN(values_larger_than_a_chunk_come_one_by_one);
     RUN(keys_that_are_not_wanted_end_a_chunk_too);

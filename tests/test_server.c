@@ -18,6 +18,7 @@ static struct reactor *reactor;
 static struct node *node;
 static struct server *server;
 static struct gate gate;
+static struct greed greed;
 static struct log_stats stats;
 static bool is_log_free; /* what is appended is safe at once, as with FSYNC=everysec */
 static uint16_t port;
@@ -64,6 +65,7 @@ static void begin_within(uint32_t connections, uint32_t per_client, uint64_t buf
     reactor = reactor_create();
     node = node_create(&config, reactor_now_ms(reactor), reactor_wall_ms(reactor));
     node_recovered(node, false);
+    greed_init(&greed, reactor);
     gate = (struct gate){0};
     is_log_free = true;
     struct server_config server_config = {
@@ -74,6 +76,7 @@ static void begin_within(uint32_t connections, uint32_t per_client, uint64_t buf
         .connections_max = connections,
         .per_client_max = per_client,
         .buffered_bytes_max = buffered_bytes,
+        .greed = &greed,
         .gate = &gate,
         .log = &stats,
     };
@@ -92,6 +95,7 @@ static void end(void) {
     server_free(server);
     server = NULL;
     node_free(node);
+    greed_free(&greed);
     reactor_free(reactor);
 }
 
