@@ -37,7 +37,7 @@ CORE    := bytes crc hash crc32c sha256 utf8 json http address vclock metadata n
            part maps row redo link peer handshake kept under_way replica deliver broadcast handover catchup cluster \
            recover change wire_op forward guests parked pairs serve node listing origins metrics api
 EDGE    := log tls_$(if $(TLS),mbed,none) sock reactor greed listener resolve worker disk datadir logread logfile restart \
-           compaction journal inspect load links alarm refused server config startup health_check
+           compaction journal inspect load links alarm refused exchanges server config startup health_check
 OBJECTS := $(patsubst %,$(OUT)/%.o,$(CORE) $(EDGE))
 
 .PHONY: all run test unit sim sim-build soak mutants image docker-test bench bench-full bench-tls bench-reshard fuzz fuzz-build replay tidy clean FORCE

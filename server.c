@@ -76,6 +76,7 @@
 #include "alarm.h"
 #include "api.h"
 #include "durable.h"
+#include "exchanges.h"
 #include "listener.h"
 #include "log.h"
 #include "origins.h"
@@ -98,27 +99,6 @@
 #define TOKEN_FD_BITS 24 /* see token_of() */
 
 enum conn_state { CONN_READING, CONN_WAITING, CONN_STREAMING, CONN_CLOSING, CONN_DRAINING };
-
-/* A request that was begun and could not be answered at once. */
-struct exchange {
-    struct exchange *next;
-    uint64_t token;                         /* by which the node knows it */
-    size_t bytes;                           /* its own, of its body in the node, of its answer */
-    bool head_only, client_1_0, keep_alive; /* as in struct conn */
-    bool parked;                            /* was not begun at once */
-    bool answered;                          /* before its turn */
-    struct buffer answer;                   /* it, then */
-};
-
-/* The exchanges of a connection that are under way. */
-struct queue {
-    struct exchange *first, **end; /* owned */
-    uint32_t count;
-    size_t bytes;          /* of all of them */
-    uint64_t lane;         /* of all of them, if they are writes */
-    struct buffer answers; /* whose turn has come; sent at the end of the loop's turn */
-    struct conn *next;     /* in server->answered */
-};
 
 struct conn {
     struct watch watch;
@@ -152,7 +132,7 @@ struct conn {
     bool listing_waits;      /* for a chunk of another node */
     uint32_t kept;           /* bytes, as they count in the budget */
     uint32_t aside;          /* of them, its output that was put aside in this turn */
-    struct queue *queue;     /* NULL: empty; owned */
+    struct exchanges *queue; /* NULL: empty; owned */
 };
 
 /* A connection that is held; if it is another one by now, its number differs. */
@@ -249,55 +229,12 @@ static bool is_too_much(const struct conn *c, size_t bytes) {
     return bytes > b->share && budget_is_spent(b);
 }
 
-/* ---- Queues: the exchanges of a connection that are under way ---- */
+/* ---- Exchanges under way ---- */
 
 static bool queue_has_room(const struct conn *c) {
-    const struct queue *q = c->queue;
+    const struct exchanges *q = c->queue;
     return q == NULL || (q->count < QUEUE_MAX && q->bytes < QUEUE_BYTES_MAX &&
                          !is_too_much(c, q->bytes + sizeof *q));
-}
-
-static struct exchange *queue_push(struct conn *c, const struct exchange *begun) {
-    if (c->queue == NULL) {
-        c->queue = bytes_alloc_zeroed(sizeof *c->queue);
-        c->queue->end = &c->queue->first;
-    }
-    struct exchange *e = bytes_alloc(sizeof *e);
-    *e = *begun;
-    *c->queue->end = e;
-    c->queue->end = &e->next;
-    c->queue->count++;
-    c->queue->bytes += e->bytes;
-    return e;
-}
-
-static void queue_pop(struct queue *q) {
-    struct exchange *e = q->first;
-    q->first = e->next;
-    if (q->first == NULL) q->end = &q->first;
-    q->count--;
-    q->bytes -= e->bytes;
-    buffer_free(&e->answer);
-    free(e);
-}
-
-static struct exchange *queue_find(const struct queue *q, uint64_t token) {
-    struct exchange *e = q == NULL ? NULL : q->first; /* it is nearly always this one */
-    while (e != NULL && e->token != token)
-        e = e->next;
-    return e;
-}
-
-/* Nobody waits for the answers any more. A parked operation is not to be executed; writes that are
- * under way go on, and their answers are passed over. To cancel them would cost the node a search
- * for each, and a hundred clients may leave at once. */
-static void queue_free(struct queue *q, struct node *n) {
-    while (q->first != NULL) {
-        if (q->first->parked && !q->first->answered) node_cancel(n, q->first->token);
-        queue_pop(q);
-    }
-    buffer_free(&q->answers);
-    free(q);
 }
 
 /* ---- Life ---- */
@@ -320,7 +257,7 @@ static void leave(struct server *s, struct sock *sock) {
 
 static void conn_free(struct conn *c) {
     struct server *s = c->server;
-    if (c->queue != NULL) queue_free(c->queue, s->api.node);
+    if (c->queue != NULL) exchanges_free(c->queue, s->api.node);
     reactor_unwatch(s->reactor, &c->watch);
     reactor_cancel_timer(s->reactor, &c->timer);
     budget_set(&s->stats.buffered, &c->kept, 0);
@@ -480,19 +417,19 @@ static void on_accept_failure(struct listener *l) {
 /* The exchange in hand has no answer yet, or not its turn. */
 static struct exchange *queue_exchange(struct conn *c, const struct api_request *request) {
     if (!c->keep_alive) c->state = CONN_WAITING; /* nothing comes after it */
-    return queue_push(c, &(struct exchange){
-                             .token = request->token,
-                             .bytes = sizeof(struct exchange) + request->body.len,
-                             .head_only = c->head_only,
-                             .client_1_0 = c->client_1_0,
-                             .keep_alive = c->keep_alive,
-                         });
+    return exchanges_push(&c->queue, &(struct exchange){
+                                         .token = request->token,
+                                         .bytes = sizeof(struct exchange) + request->body.len,
+                                         .head_only = c->head_only,
+                                         .client_1_0 = c->client_1_0,
+                                         .keep_alive = c->keep_alive,
+                                     });
 }
 
 /* The answer to `e` is in s->reply. It goes behind those before it, once they are made. */
 static void place_answer(struct conn *c, struct exchange *e) {
     struct buffer *output = &c->server->output;
-    struct queue *q = c->queue;
+    struct exchanges *q = c->queue;
     size_t begin = output->len;
     c->head_only = e->head_only;
     c->client_1_0 = e->client_1_0;
@@ -508,7 +445,7 @@ static void place_answer(struct conn *c, struct exchange *e) {
     while (q->first != NULL && q->first->answered) {
         buffer_put(&q->answers, buffer_slice(&q->first->answer));
         c->keep_alive = q->first->keep_alive;
-        queue_pop(q);
+        exchanges_pop(q);
     }
 }
 
@@ -839,7 +776,7 @@ static bool send_kept(struct conn *c) {
 
 /* All that was begun is answered: on to what had to wait for it, or to the end. */
 static void end_queue(struct conn *c) {
-    queue_free(c->queue, c->server->api.node);
+    exchanges_free(c->queue, c->server->api.node);
     c->queue = NULL;
     c->state = c->keep_alive ? CONN_READING : CONN_CLOSING;
     c->unparsed = c->in.len > 0; /* at least "100 Continue" may be due */
@@ -847,7 +784,7 @@ static void end_queue(struct conn *c) {
 
 /* The answers of the queue whose turn has come, into the shared output. */
 static void put_answers(struct conn *c) {
-    struct queue *q = c->queue;
+    struct exchanges *q = c->queue;
     if (q == NULL || q->answers.len == 0) return;
     buffer_put(&c->server->output, buffer_slice(&q->answers));
     buffer_free(&q->answers);
@@ -1045,7 +982,7 @@ static void take_answers(struct server *s) {
             continue;
         }
         struct conn *c = conn_of_token(s, token);
-        struct exchange *e = c == NULL ? NULL : queue_find(c->queue, token);
+        struct exchange *e = c == NULL ? NULL : exchanges_find(c->queue, token);
         if (e == NULL) continue; /* the client has gone */
         bool listed = c->queue->answers.len > 0;
         place_answer(c, e);
