@@ -124,8 +124,17 @@ static struct slice token_of(struct slice line) {
     return (struct slice){line.at, (size_t)(end - line.at)};
 }
 
+/* Word by word as long as the line goes on: targets are long. */
 static struct slice target_of(struct slice line) {
     const char *end = line.at;
+    for (const char *line_end = line.at + line.len; line_end - end >= 8; end += 8) {
+        uint64_t w = word_load(end);
+        uint64_t stop = (w - EACH_BYTE(' ' + 1)) & ~w & EACH_BYTE(0x80);
+        if (stop != 0) {
+            end += __builtin_ctzll(stop) / 8;
+            break;
+        }
+    }
     while ((unsigned char)*end > ' ')
         end++;
     return (struct slice){line.at, (size_t)(end - line.at)};
