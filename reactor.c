@@ -18,7 +18,6 @@ struct reactor {
     int epoll_fd;
     bool running;
     uint64_t turn;   /* counts them, from 1 on */
-    bool turn_ends;  /* before the events in hand are handled */
     bool gone_round; /* in this turn a watch has had events twice: all have had theirs */
     uint64_t now_ms, wall_ms;
     struct epoll_event events[EVENTS_MAX]; /* the batch in hand */
@@ -197,32 +196,26 @@ static void fetch_events(struct reactor *r, int timeout_ms) {
 }
 
 static void handle_events(struct reactor *r) {
-    while (r->event_at < r->event_count && !r->turn_ends) {
+    while (r->event_at < r->event_count) {
         struct epoll_event *e = &r->events[r->event_at++];
         struct watch *w = e->data.ptr;
         if (w == NULL) continue;
-        unsigned events = from_epoll(e->events) & (w->events | REACTOR_HANGUP);
-        if (events == 0) continue; /* asked for no more since it was fetched */
         r->gone_round = r->gone_round || w->last_turn == r->turn;
         w->last_turn = r->turn;
-        w->on_event(w, events);
+        w->on_event(w, from_epoll(e->events));
     }
 }
 
 static bool may_fetch_more(const struct reactor *r) {
-    return r->event_count == EVENTS_MAX && !r->gone_round && !r->turn_ends;
-}
-
-static void begin_turn(struct reactor *r) {
-    r->turn++;
-    r->turn_ends = r->gone_round = false;
+    return r->event_count == EVENTS_MAX && !r->gone_round;
 }
 
 void reactor_run(struct reactor *r, struct turn *turn) {
     r->running = true;
     while (r->running) {
-        begin_turn(r);
-        if (r->event_at == r->event_count) fetch_events(r, wait_ms(r));
+        r->turn++;
+        r->gone_round = false;
+        fetch_events(r, wait_ms(r));
         turn->on_start(turn);
         handle_events(r);
         for (int extra = 0; may_fetch_more(r) && extra < EXTRA_FETCHES_MAX; extra++) {
@@ -230,15 +223,11 @@ void reactor_run(struct reactor *r, struct turn *turn) {
             turn->on_start(turn);
             handle_events(r);
         }
-        if (r->event_at == r->event_count) fire_timers(r);
+        fire_timers(r);
         turn->on_end(turn);
     }
 }
 
 void reactor_stop(struct reactor *r) {
     r->running = false;
-}
-
-void reactor_end_turn(struct reactor *r) {
-    r->turn_ends = true;
 }

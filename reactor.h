@@ -7,7 +7,7 @@
  * One turn: wait, read the clocks, on_start, handle events, fire timers that are due, on_end. When
  * the process was stopped or starved, all its timers are late at once and all the input that would
  * have moved them is waiting: so events go first, and timers fire only when all that were there
- * have had theirs. A turn may be ended before its last event; the next one goes on with them.
+ * have had theirs.
  */
 #ifndef KVS_REACTOR_H
 #define KVS_REACTOR_H
@@ -56,9 +56,5 @@ uint64_t reactor_clock_us(void);                   /* monotonic, as it is now */
 
 void reactor_run(struct reactor *r, struct turn *turn); /* until reactor_stop() */
 void reactor_stop(struct reactor *r);
-
-/* The turn ends after the event in hand; those that are left go into the next one. For who gathers
- * until the end of a turn, and has gathered enough. */
-void reactor_end_turn(struct reactor *r);
 
 #endif

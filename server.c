@@ -83,12 +83,11 @@
 #include "refused.h"
 #include "sock.h"
 
-#define INPUT_BYTES      (64 * 1024)  /* read at once from one connection */
-#define OUTPUT_BYTES_MAX (256 * 1024) /* answers made before some must have been taken */
-#define PIECE_BYTES      (32 * 1024)  /* of a listing, made at once */
-#define QUEUE_MAX        256          /* exchanges of one connection under way */
-#define QUEUE_BYTES_MAX  (256 * 1024) /* kept of them together, before one more is begun */
-#define ASIDE_BYTES_MAX  (32 * 1024)  /* held, before the turn ends: clients need not idle for it */
+#define INPUT_BYTES      (64 * 1024)   /* read at once from one connection */
+#define OUTPUT_BYTES_MAX (256 * 1024)  /* answers made before some must have been taken */
+#define PIECE_BYTES      (32 * 1024)   /* of a listing, made at once */
+#define QUEUE_MAX        256           /* exchanges of one connection under way */
+#define QUEUE_BYTES_MAX  (256 * 1024)  /* kept of them together, before one more is begun */
 #define KEEP_BYTES_MAX   (1024 * 1024) /* shared buffers larger than this are given back */
 #define SHRINK_BYTES     4096          /* kept input shrinks when so much of its room is not used */
 #define LINGER_MS        2000          /* for a client to read its last answer */
@@ -708,7 +707,6 @@ static bool hold(struct conn *c) {
     c->aside = (uint32_t)output->len;
     output->len = 0;
     c->held = true;
-    if (h->aside.len >= ASIDE_BYTES_MAX) reactor_end_turn(c->server->reactor);
     return may_keep(c);
 }
 

@@ -284,47 +284,6 @@ static void a_new_watch_does_not_inherit_events_of_the_old(void) {
         pair_close(&rivals[i]);
 }
 
-/* ---- Turns that end early ---- */
-
-static void on_rival_enough(struct watch *w, unsigned events) {
-    on_pair(w, events);
-    reactor_end_turn(reactor);
-}
-
-static void a_turn_that_is_ended_leaves_its_events_to_the_next(void) {
-    struct entry due = {TIMER_INIT(on_timer), 1};
-    fired_count = 0;
-    reactor_set_timer(reactor, &due.timer, 0);
-    for (int i = 0; i < 2; i++) {
-        rivals[i] = pair_of(on_rival_enough);
-        CHECK(reactor_watch(reactor, &rivals[i].watch, REACTOR_READ));
-        say(rivals[i].fds[1]);
-    }
-    run_turns(1);
-    CHECK_U64((uint64_t)(rivals[0].events_seen + rivals[1].events_seen), 1);
-    CHECK(fired_count == 0); /* events go first */
-    run_turns(1);
-    CHECK(rivals[0].events_seen == 1 && rivals[1].events_seen == 1);
-    CHECK(fired_count == 1);
-    for (int i = 0; i < 2; i++)
-        pair_close(&rivals[i]);
-}
-
-static void what_is_asked_for_no_more_does_not_come_in_the_next_turn(void) {
-    for (int i = 0; i < 2; i++) {
-        rivals[i] = pair_of(on_rival_enough);
-        CHECK(reactor_watch(reactor, &rivals[i].watch, REACTOR_READ));
-        say(rivals[i].fds[1]);
-    }
-    run_turns(1);
-    for (int i = 0; i < 2; i++)
-        reactor_change(reactor, &rivals[i].watch, 0);
-    run_without_waiting();
-    CHECK_U64((uint64_t)(rivals[0].events_seen + rivals[1].events_seen), 1);
-    for (int i = 0; i < 2; i++)
-        pair_close(&rivals[i]);
-}
-
 static int freed;
 
 static void on_last_event(struct watch *w, unsigned events) {
@@ -440,8 +399,6 @@ int main(void) {
     RUN(a_bad_descriptor_is_not_watched);
     RUN(what_was_unwatched_inside_a_batch_gets_no_event_of_it);
     RUN(a_new_watch_does_not_inherit_events_of_the_old);
-    RUN(a_turn_that_is_ended_leaves_its_events_to_the_next);
-    RUN(what_is_asked_for_no_more_does_not_come_in_the_next_turn);
     RUN(a_watch_may_free_itself);
     RUN(late_timers_fire_after_all_the_input_that_waits);
     RUN(endless_input_goes_round_once_before_late_timers);
