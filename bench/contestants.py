@@ -377,7 +377,7 @@ class KvsLog(Kvs):
     fsync = ""
 
     def spawn(self, *args: str, **environment: str) -> None:
-        directory = self.place.directory / f"{self.name}-data"
+        directory = self.place.directory / f"{self.name}-{environment['SOCKET_ADDRESS']}"  # it belongs to that node
         super().spawn(*args, **environment, DATA_DIR=str(directory), FSYNC=self.fsync)
 
 
