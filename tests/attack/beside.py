@@ -326,13 +326,13 @@ class AttackCase(NodeCase):
         self.await_idle()
         return Round(self.honest_round())
 
-    def await_idle(self, timeout_s=5):
-        """What the attackers have left behind is cleared away."""
+    def await_idle(self, timeout_s=15):
+        """What the attackers have left behind is cleared away: parked requests, too, which take little time each."""
         limit = time.monotonic() + timeout_s
         while time.monotonic() < limit:
             before = self.node.cpu_s()
             time.sleep(0.05)
-            if self.node.cpu_s() - before < 0.01:
+            if self.node.cpu_s() - before < 0.01 and self.metric("kvs_parked") == 0:
                 return
 
     def beside(self, attack, units, name=None):
@@ -373,9 +373,12 @@ class AttackCase(NodeCase):
         raise AssertionError("no VmHWM")
 
     def store_bytes(self):
+        return self.metric("kvs_store_bytes")
+
+    def metric(self, name):
         with self.node.client() as client:
             text = client.request("GET", "/metrics").body.decode()
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("kvs_store_bytes "))
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
     def check_after(self):
         """The node answers, and with what the honest client has written."""
