@@ -33,6 +33,7 @@ struct parked *parking_add(struct parking *p, const struct errand *errand, const
     p->count++;
     p->bytes += size;
     p->total++;
+    if (op_is_write(op->kind)) p->writes[op->stream % PARKED_STREAMS]++;
     return parked;
 }
 
@@ -42,11 +43,13 @@ struct parked *parking_remove(struct parking *p, struct parked **link) {
     if (p->end == &parked->next) p->end = link;
     p->count--;
     p->bytes -= parked->size;
+    if (op_is_write(parked->op.kind)) p->writes[parked->op.stream % PARKED_STREAMS]--;
     return parked;
 }
 
+/* It is asked for each write: most streams have none, and a thousand of others may be parked. */
 bool parking_has_stream(const struct parking *p, uint64_t stream, const struct parked *until) {
-    if (stream == 0) return false;
+    if (stream == 0 || p->writes[stream % PARKED_STREAMS] == 0) return false;
     for (const struct parked *at = p->first; at != NULL && at != until; at = at->next) {
         if (at->op.stream == stream && op_is_write(at->op.kind)) return true;
     }

@@ -7,6 +7,7 @@
 
 #define PARKED_MAX       1024               /* the default: waiting at once */
 #define PARKED_BYTES_MAX (64 * 1024 * 1024) /* and what they hold together */
+#define PARKED_STREAMS   256
 
 enum parked_for {
     PARKED_FOR_PROGRESS, /* of this node: dependencies, or the state of its shard */
@@ -32,7 +33,8 @@ struct parking {
     struct parked *first, **end; /* owned */
     struct op_limits limits;
     uint64_t count, bytes, total;
-    uint64_t refused; /* for want of room */
+    uint64_t refused;                /* for want of room */
+    uint32_t writes[PARKED_STREAMS]; /* of the streams that have this number, modulo */
 };
 
 void parking_init(struct parking *p, struct op_limits limits);
