@@ -4,7 +4,7 @@
  * time costs it microseconds; one that pipelines without end, sends megabytes or lists everything
  * costs as much as it likes, and a few of those would have the node to themselves. So connections
  * that have more to be done than a *light* one are *greedy*, and all greedy ones together get a
- * slice of time, after which they rest twice as long: they have a third of the node at most,
+ * slice of time, after which they rest three times as long: they have a quarter of the node,
  * however many they are, while there is anybody else. Where there is nobody else they rest only
  * until the turn is over, so that somebody else may turn up.
  *
@@ -18,7 +18,7 @@
 
 #define GREED_LIGHT_BYTES (16 * 1024) /* read from or made for one who is light, in one go */
 #define GREED_SLICE_US    1000        /* of the greedy together, before they rest; at least */
-#define GREED_REST        2           /* this many times as long */
+#define GREED_REST        3           /* this many times as long */
 #define GREED_RESUMED     16          /* of those that wait, so many go on in one turn */
 
 struct greed_row {
