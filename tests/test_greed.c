@@ -62,7 +62,7 @@ static void less_than_a_slice_needs_no_rest(void) {
     end();
 }
 
-static void a_slice_is_followed_by_a_rest_twice_as_long(void) {
+static void a_slice_is_followed_by_a_rest_three_times_as_long(void) {
     begin();
     greed_note_light(&greed);
     uint64_t before_ms = reactor_clock_us() / 1000;
@@ -132,7 +132,7 @@ static void nobody_goes_on_in_a_rest_and_the_loop_wakes_after_it(void) {
 
 int main(void) {
     RUN(less_than_a_slice_needs_no_rest);
-    RUN(a_slice_is_followed_by_a_rest_twice_as_long);
+    RUN(a_slice_is_followed_by_a_rest_three_times_as_long);
     RUN(alone_they_rest_until_the_turn_is_over);
     RUN(who_was_served_in_a_slice_counts_for_that_one);
     RUN(those_that_wait_go_on_in_their_order);
